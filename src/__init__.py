@@ -1,0 +1,1 @@
+"""Collaborative image understanding: image classifiers that learn from who interacted with what."""

@@ -1,0 +1,174 @@
+"""What one fine-tuning run learns from: images, targets and masks of its train items, and its validation items."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor
+
+from src.artifacts import CONFIDENCE_FILE, PROBABILITIES_FILE, ItemConfidence, ItemProbabilities
+from src.classifiers.confidence import bounded_confidence
+from src.classifiers.losses import positive_weights
+from src.classifiers.settings import cf2label_run, requirements
+from src.classifiers.vectors import CFVectors, cf2label_command, load_vectors
+from src.config import ClassifierTrainingConfig
+from src.data.folds import TRAIN, VAL, FoldData, label_mask
+from src.data.store import ImageStore
+from src.errors import ArtifactError, DataError
+from src.runs import is_finished, run_directory
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainingInputs:
+    """Arrays over the n train items that have an image, plus the validation items.
+
+    Attributes:
+        image_row: Row in the image store, [n] int64.
+        labelled: Whether the item's labels are known and kept by the label ratio, [n] bool.
+        targets: Label targets, hard or soft, [n, N] float32.
+        has_target: Whether ``targets`` holds anything, [n] bool: labelled, or soft labels exist.
+        cf_target: [n, f] float32; f = 0 where the method needs none.
+        has_cf_target: [n] bool.
+        confidence: omega, mean 1 over items with a CF target, [n] float32.
+        nearest: Index of the nearest other train item in CF space, [n] int64 (itself where there is none).
+        positive_weight: Weight of each class's positive term, [N] float32.
+        val_row: Rows of the validation images in the store, [m] int64.
+        val_targets: Their labels, [m, N] uint8.
+        counts: What was used and left out, for the metrics file.
+    """
+
+    image_row: np.ndarray
+    labelled: np.ndarray
+    targets: Tensor
+    has_target: Tensor
+    cf_target: Tensor
+    has_cf_target: Tensor
+    confidence: Tensor
+    nearest: np.ndarray
+    positive_weight: Tensor
+    val_row: np.ndarray
+    val_targets: np.ndarray
+    counts: dict[str, Any]
+
+    @property
+    def unlabelled(self) -> np.ndarray:
+        """Indices of unlabelled train items that teach something, [k] int64."""
+        useful = (self.has_target | self.has_cf_target).numpy()
+        return np.flatnonzero(~self.labelled & useful)
+
+
+def build_inputs(cfg: ClassifierTrainingConfig, fold: FoldData, store: ImageStore) -> TrainingInputs:
+    """Assemble the inputs of a resolved config.
+
+    Raises:
+        ArtifactError: An earlier stage's file is missing or does not fit; the message says what to run.
+        DataError: No train item is labelled, or no validation item.
+    """
+    needs = requirements(cfg)
+    train, val = fold.split(TRAIN), fold.split(VAL)
+    known = train["labels"].notna().to_numpy()
+    labelled = known & label_mask(train["item_id"].to_numpy(), cfg.label_ratio, cfg.mask_seed)
+    val = val[val["labels"].notna()]
+    for n_items, what in ((labelled.sum(), "train item is labelled"), (len(val), "validation item has known labels")):
+        if n_items == 0:
+            raise DataError(f"No {what} in fold {cfg.fold} at label ratio {cfg.label_ratio:g}; raise the label ratio.")
+    hard = fold.targets(train) * labelled[:, None]
+    vectors = load_vectors(cfg, fold, train) if needs.vectors else None
+    targets, has_target = hard, labelled
+    if needs.probabilities:
+        targets, has_target = _soft_targets(cfg, fold, train, hard, labelled)
+    positive_weight = positive_weights(torch.from_numpy(hard.sum(0)), int(labelled.sum()), cfg.loss.class_weighting)
+    no_positives = [name for name, weight in zip(fold.label_names, positive_weight, strict=True) if weight == 0]
+    if no_positives:
+        logger.warning("%d classes have no labelled positive in training and get weight 0.", len(no_positives))
+    has_cf_target = np.zeros(len(train), dtype=bool) if vectors is None else vectors.present
+    counts = {
+        "n_train": len(train),
+        "n_labelled": int(labelled.sum()),
+        "n_labels_unknown": int((~known).sum()),
+        "n_with_cf_target": int(has_cf_target.sum()),
+        "n_with_soft_target": int((has_target & ~labelled).sum()),
+        "n_val": len(val),
+        "classes_without_labelled_positives": no_positives,
+    }
+    return TrainingInputs(
+        image_row=store.rows(train["item_id"].to_numpy()),
+        labelled=labelled,
+        targets=torch.from_numpy(targets),
+        has_target=torch.from_numpy(has_target),
+        cf_target=torch.from_numpy(_cf_targets(cfg, vectors, len(train))),
+        has_cf_target=torch.from_numpy(has_cf_target),
+        confidence=torch.from_numpy(_confidence(cfg, fold, train, vectors)),
+        nearest=_nearest(cfg, vectors, len(train)),
+        positive_weight=positive_weight,
+        val_row=store.rows(val["item_id"].to_numpy()),
+        val_targets=fold.targets(val).astype(np.uint8),
+        counts=counts,
+    )
+
+
+def _cf_targets(cfg: ClassifierTrainingConfig, vectors: CFVectors | None, n_items: int) -> np.ndarray:
+    if vectors is None:
+        return np.zeros((n_items, 0), dtype=np.float32)
+    target = np.column_stack([vectors.vectors, vectors.bias]) if cfg.loss.use_bias else vectors.vectors
+    if cfg.standardize_vectors:
+        mean, std = target[vectors.present].mean(0), target[vectors.present].std(0)
+        target = np.where(vectors.present[:, None], (target - mean) / np.maximum(std, 1e-6), 0)
+    return np.ascontiguousarray(target, dtype=np.float32)
+
+
+def _confidence(
+    cfg: ClassifierTrainingConfig, fold: FoldData, train: pd.DataFrame, vectors: CFVectors | None
+) -> np.ndarray:
+    confidence = np.zeros(len(train), dtype=np.float32)
+    if vectors is None:
+        return confidence
+    present = vectors.present
+    if cfg.method.confidence.scheme == "uniform":
+        raw = np.ones(int(present.sum()))
+    elif cfg.method.confidence.scheme == "interaction":
+        raw = np.sqrt(vectors.n_users[present])
+    else:
+        stored = ItemConfidence.load(_cf2label_directory(cfg, fold) / CONFIDENCE_FILE)
+        raw = pd.Series(stored.confidence, index=stored.item_id).reindex(train["item_id"][present]).to_numpy()
+    confidence[present] = bounded_confidence(raw, cfg.method.confidence)
+    return confidence
+
+
+def _soft_targets(
+    cfg: ClassifierTrainingConfig, fold: FoldData, train: pd.DataFrame, hard: np.ndarray, labelled: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(1 - lambda) y + lambda p where labels and p exist; p alone where labels miss; y alone where p misses."""
+    stored = ItemProbabilities.load(_cf2label_directory(cfg, fold) / PROBABILITIES_FILE)
+    row = pd.Index(stored.item_id).get_indexer(train["item_id"])
+    known = row >= 0
+    probs = np.where(known[:, None], stored.probs[row], 0).astype(np.float32)
+    weight = np.where(labelled, np.where(known, float(cfg.distill_lambda or 0), 0.0), 1.0).astype(np.float32)[:, None]
+    return (1 - weight) * hard + weight * probs, labelled | known
+
+
+def _cf2label_directory(cfg: ClassifierTrainingConfig, fold: FoldData) -> Path:
+    directory = run_directory(*cf2label_run(cfg, fold))
+    if not is_finished(directory):
+        raise ArtifactError(
+            f"No CF2Label results of these settings in {directory}; run (with your overrides of dataset, "
+            f"recommender or cf2label, if any): {cf2label_command(cfg)}"
+        )
+    return directory
+
+
+def _nearest(cfg: ClassifierTrainingConfig, vectors: CFVectors | None, n_items: int) -> np.ndarray:
+    nearest = np.arange(n_items)
+    if vectors is None or cfg.method.auxiliary_loss != "contrastive" or vectors.present.sum() < 2:
+        return nearest
+    index = np.flatnonzero(vectors.present)
+    search = NearestNeighbors(n_neighbors=1).fit(vectors.vectors[index])
+    nearest[index] = index[search.kneighbors(return_distance=False)[:, 0]]
+    return nearest

@@ -1,0 +1,47 @@
+"""Optimizers and learning-rate schedules; each phase of a method starts its own."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch.optim.lr_scheduler import LambdaLR
+
+from src.config import AdamWCosineConfig, OptimizerConfig, SGDMultistepConfig
+from src.errors import ConfigError
+
+
+def build_optimizer(
+    parameters: Iterable[torch.nn.Parameter], cfg: OptimizerConfig, lr: float, steps_per_phase: int
+) -> tuple[torch.optim.Optimizer, LambdaLR]:
+    """Build an optimizer and its schedule by optimisation step.
+
+    Args:
+        parameters: What to train.
+        cfg: ``sgd_multistep`` (the original's) or ``adamw_cosine``.
+        lr: Peak learning rate.
+        steps_per_phase: Steps after which the schedule starts anew.
+    """
+    optimizer: torch.optim.Optimizer
+    if isinstance(cfg, SGDMultistepConfig):
+        optimizer = torch.optim.SGD(parameters, lr=lr, momentum=cfg.momentum, weight_decay=cfg.weight_decay)
+    elif isinstance(cfg, AdamWCosineConfig):
+        every = list(parameters)
+        groups: list[dict[str, Any]] = [
+            {"params": [parameter for parameter in every if parameter.ndim > 1]},
+            {"params": [parameter for parameter in every if parameter.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=lr, weight_decay=cfg.weight_decay)
+    else:
+        raise ConfigError(f"optimizer should be sgd_multistep or adamw_cosine, but is {cfg.name!r}.")
+    return optimizer, LambdaLR(optimizer, lambda step: lr_factor(cfg, (step % steps_per_phase) / steps_per_phase))
+
+
+def lr_factor(cfg: OptimizerConfig, progress: float) -> float:
+    """Share of the peak learning rate at ``progress`` (0 to 1) of a phase."""
+    if isinstance(cfg, SGDMultistepConfig):
+        return float(cfg.gamma ** sum(progress >= milestone for milestone in cfg.milestones))
+    assert isinstance(cfg, AdamWCosineConfig)
+    if progress < cfg.warmup:
+        return (progress + 1e-3) / (cfg.warmup + 1e-3)
+    return 0.5 * (1.0 + math.cos(math.pi * (progress - cfg.warmup) / max(1.0 - cfg.warmup, 1e-9)))

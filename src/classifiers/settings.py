@@ -1,0 +1,161 @@
+"""From a composed config to a run: settings resolved, checked, named, and hashed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from src.artifacts import PREPARED
+from src.config import ClassifierTrainingConfig, check_choice
+from src.data.folds import FoldData, open_fold
+from src.errors import ConfigError
+from src.recommenders.locate import recommender_run_dir
+from src.runs import plain, run_directory
+
+CF2LABEL = "cf2label"
+TUNABLE = ("alpha", "distill_lambda", "lr", "standardize_vectors")
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """What a method needs besides labelled images, given its settings."""
+
+    vectors: bool  # the auxiliary loss has weight in some phase
+    probabilities: bool  # soft labels
+    confidence: bool  # loss-based weights
+
+    @property
+    def unlabelled_images(self) -> bool:
+        """Whether unlabelled images teach anything."""
+        return self.vectors or self.probabilities
+
+
+def resolve(cfg: ClassifierTrainingConfig) -> ClassifierTrainingConfig:
+    """Fill each tunable setting that is null: from the tuned config of this label ratio, else from the defaults.
+
+    Raises:
+        ConfigError: A value is out of range, or a tuned setting is unknown.
+    """
+    tuned = cfg.tuned.get(ratio_key(cfg.label_ratio), {}).get("settings", {})
+    unknown = set(tuned) - set(TUNABLE)
+    if unknown:
+        raise ConfigError(f"The tuned config sets {sorted(unknown)}; it may set {', '.join(TUNABLE)}.")
+    defaults = {
+        "alpha": cfg.method.alpha,
+        "distill_lambda": cfg.method.distill_lambda,
+        "lr": cfg.optimizer.lr,
+        "standardize_vectors": True,
+    }
+    chosen = {
+        name: tuned.get(name, defaults[name]) if getattr(cfg, name) is None else getattr(cfg, name) for name in TUNABLE
+    }
+    resolved = replace(cfg, **chosen)
+    _check(resolved)
+    return resolved
+
+
+def requirements(cfg: ClassifierTrainingConfig) -> Requirements:
+    """What a resolved config needs; an auxiliary loss of weight 0 needs nothing."""
+    vectors = bool(cfg.alpha) and any(phase.auxiliary > 0 for phase in cfg.method.phases)
+    return Requirements(
+        vectors=vectors,
+        probabilities=cfg.method.soft_labels,
+        confidence=vectors and cfg.method.confidence.scheme == "loss",
+    )
+
+
+def ratio_key(label_ratio: float) -> str:
+    """A label ratio as it stands in file names and tuned configs."""
+    return f"{label_ratio:g}"
+
+
+def dataset_dir(cfg: ClassifierTrainingConfig) -> Path:
+    """Where everything of the dataset lies."""
+    return Path(cfg.outputs_dir) / cfg.dataset.name
+
+
+def load_fold(cfg: ClassifierTrainingConfig) -> FoldData:
+    """The config's dataset and fold."""
+    return open_fold(dataset_dir(cfg) / PREPARED, cfg.fold)
+
+
+def vectors_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> Path:
+    """The directory of the CF vectors that the config needs, whether it exists or not."""
+    return recommender_run_dir(
+        cfg.outputs_dir,
+        cfg.dataset.name,
+        cfg.recommender,
+        fold=cfg.fold,
+        seed=cfg.recommender_seed,
+        interactions_digest=fold.interactions_digest,
+    )
+
+
+def cf2label_definition(cfg: ClassifierTrainingConfig, fold: FoldData) -> dict[str, Any]:
+    """What defines a CF2Label run: its own settings, the vectors, and the labels it may see."""
+    settings = {
+        "cf2label": plain(cfg.cf2label),
+        "vectors": cfg.method.vectors,
+        "seed": cfg.seed,
+        "label_ratio": cfg.label_ratio,
+        "mask_seed": cfg.mask_seed,
+    }
+    return {"settings": settings, "inputs": {"items": fold.items_digest, "vectors": vectors_run(cfg, fold).name}}
+
+
+def cf2label_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> tuple[Path, str, Mapping[str, Any]]:
+    """Parent, name and definition of the CF2Label run that the config needs."""
+    definition = cf2label_definition(cfg, fold)
+    vectors = "" if cfg.method.vectors == "cf" else f"{cfg.method.vectors}-"
+    name = f"{cfg.recommender.name}-{vectors}ratio{ratio_key(cfg.label_ratio)}-fold{cfg.fold}-seed{cfg.seed}"
+    return dataset_dir(cfg) / "classifier" / CF2LABEL, name, definition
+
+
+def fine_tuning_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> tuple[Path, str, Mapping[str, Any]]:
+    """Parent, name and definition of a fine-tuning run: paths, devices and loggers define no result."""
+    needs = requirements(cfg)
+    settings = {
+        name: plain(getattr(cfg, name))
+        for name in (
+            *("backbone", "method", "optimizer", "loss", "augmentation", "study", "fold", "seed", "mask_seed"),
+            *("label_ratio", *TUNABLE, "image_size", "epochs", "batch_size", "unlabelled_batch_size"),
+            *("precision", "gradient_clip"),
+        )
+    }
+    settings["method"].pop("trials")
+    settings["eval_crop"] = cfg.dataset.eval_crop
+    inputs = {"items": fold.items_digest}
+    if needs.vectors:
+        inputs["vectors"] = vectors_run(cfg, fold).name
+    if needs.probabilities or needs.confidence:
+        inputs[CF2LABEL] = run_directory(*cf2label_run(cfg, fold)).name
+    weights = "".join(
+        f"-{label}{getattr(cfg, name):g}"
+        for label, name, used in (("alpha", "alpha", needs.vectors), ("lambda", "distill_lambda", needs.probabilities))
+        if used
+    )
+    study = "" if cfg.study == "main" else f"{cfg.study}-"
+    name = f"{study}{cfg.backbone.name}-ratio{ratio_key(cfg.label_ratio)}{weights}-fold{cfg.fold}-seed{cfg.seed}"
+    parent = dataset_dir(cfg) / "classifier" / cfg.method.name
+    return parent, name, {"settings": settings, "inputs": inputs}
+
+
+def _check(cfg: ClassifierTrainingConfig) -> None:
+    check_choice("method.auxiliary_loss", cfg.method.auxiliary_loss, ("reconstruction", "contrastive"))
+    check_choice("method.vectors", cfg.method.vectors, ("cf", "shuffled", "random"))
+    check_choice("method.confidence.scheme", cfg.method.confidence.scheme, ("uniform", "interaction", "loss"))
+    check_choice("loss.class_weighting", cfg.loss.class_weighting, ("normalized_inverse", "balanced", "none"))
+    check_choice("loss.distance", cfg.loss.distance, ("paper", "squared"))
+    for name, low, high in (
+        ("label_ratio", 0.0, 1.0),
+        ("distill_lambda", 0.0, 1.0),
+        ("alpha", 0.0, float("inf")),
+        ("epochs", 1, float("inf")),
+        ("image_size", 8, float("inf")),
+    ):
+        if not low <= getattr(cfg, name) <= high:
+            raise ConfigError(f"{name} should be in [{low:g}, {high:g}], but is {getattr(cfg, name)}.")
+    if cfg.batch_size < 2:
+        raise ConfigError(f"batch_size should be at least 2, which batch normalisation needs, but is {cfg.batch_size}.")
+    if not cfg.method.phases or not cfg.method.phases[-1].selects:
+        raise ConfigError("method.phases should hold at least one phase, and the last one should select the epoch.")

@@ -1,0 +1,109 @@
+"""Schemas of every config: an unknown or mistyped key fails when the command starts, before anything is read.
+
+Light on purpose: importing this package must not import torch, so that ``--help`` and a bad config answer at once.
+"""
+
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+from src.config.classifiers import (
+    AdamWCosineConfig,
+    AugmentationConfig,
+    BackboneConfig,
+    ConfidenceConfig,
+    LossConfig,
+    MethodConfig,
+    OptimizerConfig,
+    PhaseConfig,
+    SGDMultistepConfig,
+    TrainerConfig,
+)
+from src.config.datasets import DatasetConfig, TabularConfig
+from src.config.recommenders import (
+    BPRConfig,
+    CF2LabelConfig,
+    CornacConfig,
+    MostPopularConfig,
+    RecommenderConfig,
+    VAEConfig,
+)
+from src.config.stages import (
+    ClassifierTrainingConfig,
+    EvaluateConfig,
+    PredictConfig,
+    PrepareConfig,
+    RecommenderTrainingConfig,
+)
+from src.errors import ConfigError
+
+__all__ = [
+    "AdamWCosineConfig",
+    "AugmentationConfig",
+    "BPRConfig",
+    "BackboneConfig",
+    "CF2LabelConfig",
+    "ClassifierTrainingConfig",
+    "ConfidenceConfig",
+    "CornacConfig",
+    "DatasetConfig",
+    "EvaluateConfig",
+    "LossConfig",
+    "MethodConfig",
+    "MostPopularConfig",
+    "OptimizerConfig",
+    "PhaseConfig",
+    "PredictConfig",
+    "PrepareConfig",
+    "RecommenderConfig",
+    "RecommenderTrainingConfig",
+    "SGDMultistepConfig",
+    "TabularConfig",
+    "TrainerConfig",
+    "VAEConfig",
+    "check_choice",
+    "register_configs",
+    "to_dataclass",
+]
+
+
+def register_configs() -> None:
+    """Make the schemas known to Hydra; the YAML files of ``configs/`` name them in their defaults lists."""
+    store = ConfigStore.instance()
+    stages: dict[str, type] = {
+        "prepare_dataset": PrepareConfig,
+        "train_recommender": RecommenderTrainingConfig,
+        "train_classifier": ClassifierTrainingConfig,
+        "predict_testset": PredictConfig,
+        "evaluate_methods": EvaluateConfig,
+    }
+    groups: dict[str, dict[str, type]] = {
+        "dataset": {"tabular": TabularConfig},
+        "recommender": {"most_popular": MostPopularConfig, "vae": VAEConfig, "bpr": BPRConfig, "cornac": CornacConfig},
+        "backbone": {"backbone": BackboneConfig},
+        "method": {"method": MethodConfig},
+        "optimizer": {"sgd_multistep": SGDMultistepConfig, "adamw_cosine": AdamWCosineConfig},
+        "trainer": {"trainer": TrainerConfig},
+    }
+    for name, schema in stages.items():
+        store.store(name=f"base_{name}", node=schema)
+    for group, schemas in groups.items():
+        for name, schema in schemas.items():
+            store.store(group=group, name=f"base_{name}", node=schema)
+
+
+def to_dataclass(cfg: DictConfig) -> Any:
+    """Turn a composed config into its dataclass; raises ``ConfigError`` when a value is missing."""
+    missing = OmegaConf.missing_keys(cfg)
+    if missing:
+        raise ConfigError(
+            f"No value for {', '.join(sorted(missing))}; set each on the command line or in its YAML file."
+        )
+    return OmegaConf.to_object(cfg)
+
+
+def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Raise ``ConfigError`` unless ``value`` is one of ``allowed``."""
+    if value not in allowed:
+        raise ConfigError(f"{name} should be one of {', '.join(allowed)}, but is {value!r}.")

@@ -1,0 +1,73 @@
+"""Schemas of the CF models and of CF2Label."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+
+@dataclass
+class RecommenderConfig:
+    """What every CF model has."""
+
+    name: str = MISSING
+    n_factors: int = 64  # f, size of an item vector
+    auc_holdout: float = 0.2  # share of the train items' interactions held out for the AUC
+
+
+@dataclass
+class MostPopularConfig(RecommenderConfig):
+    """Non-personalised: score = number of users. Writes metrics only."""
+
+    name: str = "most_popular"
+
+
+@dataclass
+class VAEConfig(RecommenderConfig):
+    """Variational autoencoder for CF with a multinomial likelihood (Liang et al., 2018) and one bias per item."""
+
+    name: str = "vae"
+    item_bias: bool = True
+    latent_size: int = 32
+    activation: str = "tanh"  # tanh | relu | sigmoid
+    normalize_input: bool = True  # a user's interactions, the encoder's input, are scaled to unit L2 norm
+    init_scale: float = 1.0  # of the initial item vectors, 1: as torch's Linear
+    beta: float = 1.0  # weight of the KL term
+    dropout: float = 0.0  # of the input interactions
+    lr: float = 0.01
+    weight_decay: float = 0.0
+    batch_size: int = 1024  # users
+    max_steps: int = 3000
+
+
+@dataclass
+class BPRConfig(RecommenderConfig):
+    """Bayesian personalised ranking by Cornac (Rendle et al., 2009)."""
+
+    name: str = "bpr"
+    lr: float = 0.05
+    regularization: float = 0.001
+    max_iter: int = 200
+
+
+@dataclass
+class CornacConfig(RecommenderConfig):
+    """Any Cornac model with item vectors, by class name and parameters."""
+
+    name: str = "cornac"
+    model: str = "MF"
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class CF2LabelConfig:
+    """Label classifier on CF vectors alone (paper, section 4.2)."""
+
+    n_folds: int = 5
+    hidden_size: int | None = None  # null: halfway between f and the number of labels
+    dropout: float = 0.1
+    lr: float = 0.003
+    weight_decay: float = 0.01
+    batch_size: int = 128
+    max_steps: int = 600
+    class_weighting: str = "none"  # probabilities stay calibrated, as distillation needs

@@ -1,0 +1,100 @@
+"""Schemas of the five entry scripts."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+from src.config.classifiers import AugmentationConfig, BackboneConfig, LossConfig, MethodConfig, TrainerConfig
+from src.config.datasets import DatasetConfig
+from src.config.recommenders import CF2LabelConfig
+
+
+@dataclass
+class PrepareConfig:
+    """``main_prepare_dataset.py``."""
+
+    dataset: DatasetConfig = MISSING
+    outputs_dir: str = "outputs"
+    force: bool = False
+    num_workers: int | None = None  # image decoders; null: one a core
+    experiment: str | None = None
+
+
+@dataclass
+class RecommenderTrainingConfig:
+    """``main_train_recommender.py``."""
+
+    dataset: DatasetConfig = MISSING
+    recommender: Any = MISSING
+    cf2label: CF2LabelConfig = field(default_factory=CF2LabelConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    fold: int = 0
+    seed: int = 0
+    outputs_dir: str = "outputs"
+    force: bool = False
+
+
+@dataclass
+class ClassifierTrainingConfig:
+    """``main_train_classifier.py``."""
+
+    dataset: DatasetConfig = MISSING
+    recommender: Any = MISSING
+    cf2label: CF2LabelConfig = field(default_factory=CF2LabelConfig)
+    backbone: BackboneConfig = MISSING
+    method: MethodConfig = MISSING
+    optimizer: Any = MISSING
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    loggers: list[str] = field(default_factory=list)  # tensorboard; curves are always kept in metrics.csv
+    tuned: dict[str, dict[str, Any]] = field(default_factory=dict)  # label ratio -> settings chosen on validation
+    tune: bool = False  # run the method's trials on validation and write the choice to configs/tuned/
+    tuned_dir: str = "configs/tuned"
+    study: str = "main"
+    fold: int = 0
+    seed: int = 0
+    recommender_seed: int = 0
+    mask_seed: int = 0
+    label_ratio: float = 1.0
+    alpha: float | None = None  # null: the tuned value, else the method's default
+    distill_lambda: float | None = None  # likewise
+    lr: float | None = None  # null: the tuned value, else the optimizer's default
+    standardize_vectors: bool | None = None  # CF targets per dimension; null: the tuned value, else true
+    image_size: int = 64
+    epochs: int = 30  # an epoch is n_train / batch_size steps, whatever the label ratio
+    batch_size: int = 32  # labelled images a step, over all devices
+    unlabelled_batch_size: int | None = None  # images drawn in addition by methods that use them; null: batch_size
+    precision: str = "32-true"
+    gradient_clip: float = 0.0  # largest gradient norm; 0: no clipping
+    outputs_dir: str = "outputs"
+    force: bool = False
+
+
+@dataclass
+class PredictConfig:
+    """``main_predict_testset.py``."""
+
+    dataset: DatasetConfig = MISSING
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    study: str = "main"
+    batch_size: int = 256
+    outputs_dir: str = "outputs"
+    force: bool = False
+
+
+@dataclass
+class EvaluateConfig:
+    """``main_evaluate_methods.py``."""
+
+    dataset: Any = MISSING
+    study: str = "main"
+    protocol: str = "valid"  # valid | paper
+    baseline: str = "image_only"
+    n_resamples: int = 10_000
+    n_permutations: int = 10_000
+    confidence_level: float = 0.95
+    figures: bool = True
+    seed: int = 0
+    outputs_dir: str = "outputs"

@@ -1,0 +1,18 @@
+"""Sources of raw data, by the name that ``dataset.source`` gives."""
+
+from src.data.sources import tabular
+from src.data.sources.raw import RawTables, Source
+from src.errors import ConfigError
+
+__all__ = ["SOURCES", "RawTables", "Source", "get_source"]
+
+SOURCES: dict[str, Source] = {
+    "tabular": Source(tabular.raw_files, tabular.read),
+}
+
+
+def get_source(name: str) -> Source:
+    """The source called ``name``; raises ``ConfigError`` naming all of them when there is none."""
+    if name not in SOURCES:
+        raise ConfigError(f"dataset.source should be one of {', '.join(sorted(SOURCES))}, but is {name!r}.")
+    return SOURCES[name]

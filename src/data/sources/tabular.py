@@ -1,0 +1,97 @@
+"""Any dataset that comes as two tables, items and interactions, in CSV or Parquet.
+
+Labels in a CSV cell are names joined by ``label_separator``. An empty cell means that the labels are unknown; a cell
+that holds the separator alone (``|``) means that the item is known to have none. A Parquet column may hold text in the
+same way, or lists: null is unknown, an empty list is none.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from src.config import TabularConfig
+from src.data.sources.raw import RawTables, as_text, read_table, require_file
+from src.errors import DataError
+
+
+def raw_files(cfg: TabularConfig) -> list[Path]:
+    """The tables that ``read`` reads; raises ``DataError`` when one is missing."""
+    names = [cfg.items_file] + ([cfg.interactions_file] if cfg.interactions_file else [])
+    return [require_file(Path(cfg.raw_dir) / name, cfg) for name in names]
+
+
+def read(cfg: TabularConfig) -> RawTables:
+    """Read both tables.
+
+    Raises:
+        DataError: A file is missing or unreadable, lacks a column, or holds labels or ratings of a wrong kind.
+    """
+    paths = raw_files(cfg)
+    items = _read_items(paths[0], cfg)
+    if not cfg.interactions_file:
+        return RawTables(items, pd.DataFrame({"user_id": [], "item_id": []}, dtype=object))
+    interactions, dropped = _read_interactions(paths[1], cfg)
+    return RawTables(items, interactions, dropped)
+
+
+def _read_items(path: Path, cfg: TabularConfig) -> pd.DataFrame:
+    columns = {cfg.item_column: "item_column", cfg.image_column: "image_column"}
+    if cfg.labels_column:
+        columns[cfg.labels_column] = "labels_column"
+    if cfg.group_column:
+        columns[cfg.group_column] = "group_column"
+    table = read_table(path, columns)
+    image_path = as_text(table[cfg.image_column])
+    items = pd.DataFrame(
+        {"item_id": as_text(table[cfg.item_column]), "image_path": image_path.where(image_path != "", None)}
+    )
+    items["labels"] = _read_labels(table[cfg.labels_column], path, cfg) if cfg.labels_column else None
+    group = as_text(table[cfg.group_column]) if cfg.group_column else pd.Series("", index=items.index, dtype=object)
+    items["image_group"] = group.where(group != "", None)
+    return items
+
+
+def _read_labels(column: pd.Series, path: Path, cfg: TabularConfig) -> pd.Series:
+    def parse(cell: Any) -> list[str] | None:
+        if isinstance(cell, (list, tuple, np.ndarray)):
+            names = list(cell)
+            if not all(isinstance(name, str) for name in names):
+                raise DataError(f"{path}: a list in column {cfg.labels_column} should hold text, but is {names!r}.")
+        elif isinstance(cell, str):
+            if not cell.strip():
+                return None
+            names = cell.split(cfg.label_separator)
+        elif pd.isna(cell):
+            return None
+        else:
+            raise DataError(
+                f"{path}: column {cfg.labels_column} should hold names joined by {cfg.label_separator!r}, or lists, "
+                f"but holds {cell!r} ({type(cell).__name__})."
+            )
+        return sorted({name.strip() for name in names} - {""})
+
+    return pd.Series([parse(cell) for cell in column], index=column.index, dtype=object)
+
+
+def _read_interactions(path: Path, cfg: TabularConfig) -> tuple[pd.DataFrame, dict[str, int]]:
+    columns = {cfg.user_column: "user_column", cfg.item_column: "item_column"}
+    if cfg.rating_column:
+        columns[cfg.rating_column] = "rating_column"
+    table = read_table(path, columns)
+    dropped = {}
+    if cfg.rating_column and cfg.min_rating is not None:
+        rating = pd.to_numeric(table[cfg.rating_column], errors="coerce")
+        if rating.isna().any():
+            row = int(rating.isna().to_numpy().argmax())
+            raise DataError(
+                f"{path}: column {cfg.rating_column} should hold numbers, but row {row + 1} holds "
+                f"{table[cfg.rating_column].iloc[row]!r}."
+            )
+        table = table[rating >= cfg.min_rating]
+        dropped["interactions_below_min_rating"] = int((rating < cfg.min_rating).sum())
+    interactions = pd.DataFrame(
+        {"user_id": as_text(table[cfg.user_column]), "item_id": as_text(table[cfg.item_column])}
+    )
+    return interactions, dropped

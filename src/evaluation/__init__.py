@@ -1,0 +1,1 @@
+"""How well the methods do on test images, and which differences between them are real."""

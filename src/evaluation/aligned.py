@@ -1,0 +1,74 @@
+"""Predictions of different runs brought into one item order."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from src.artifacts import PREDICTIONS_FILE, Predictions
+from src.errors import ArtifactError
+from src.evaluation.runs_table import RunRecord
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """Items of one fold's test set in sorted order: what all runs on the fold must agree on."""
+
+    __test__ = False  # keeps pytest from collecting the class
+
+    item_id: np.ndarray
+    labels: np.ndarray
+    targets: np.ndarray
+    image_group: np.ndarray
+    defined_by: str
+
+
+@dataclass
+class AlignedPredictions:
+    """Reads runs of one dataset; every run's scores come in the order of its fold's test set.
+
+    The first run read of a fold defines the test set; the others must have the same items, labels and targets.
+    """
+
+    dataset_dir: Path
+    test_sets: dict[int, TestSet] = field(default_factory=dict)
+
+    def load_scores(self, record: RunRecord) -> np.ndarray:
+        """Read one run's scores, (n_items, n_classes), aligned with ``test_sets[record.fold]``.
+
+        Raises:
+            ArtifactError: The file is missing, or its items, labels, targets or groups differ from those of other runs.
+        """
+        path = self.dataset_dir / record.run / PREDICTIONS_FILE
+        again = f"run `python main_predict_testset.py dataset={self.dataset_dir.name} study={record.study} force=true`"
+        if not path.is_file():
+            raise ArtifactError(f"{path} does not exist though results.yaml lists its run; {again}.")
+        predictions = Predictions.load(path)
+        columns = np.argsort(predictions.labels, kind="stable")
+        rows = np.argsort(predictions.item_id, kind="stable")
+        here = TestSet(
+            predictions.item_id[rows],
+            predictions.labels[columns],
+            predictions.targets[np.ix_(rows, columns)],
+            predictions.image_group[rows],
+            record.run,
+        )
+        reference = self.test_sets.setdefault(record.fold, here)
+        for name in ("item_id", "labels", "targets", "image_group"):
+            if not np.array_equal(getattr(reference, name), getattr(here, name)):
+                raise ArtifactError(
+                    f"Expected the same {name} for all runs on fold {record.fold}, but {reference.defined_by} and "
+                    f"{record.run} differ{_difference(name, reference, here)}; they come from different versions of "
+                    f"the prepared data: train the stale one again, then {again}."
+                )
+        scores: np.ndarray = predictions.scores[np.ix_(rows, columns)]
+        return scores
+
+
+def _difference(name: str, a: TestSet, b: TestSet) -> str:
+    """Say where two test sets differ, as the end of a phrase."""
+    if name in ("item_id", "labels"):
+        only = np.setxor1d(getattr(a, name), getattr(b, name))
+        return f" in {len(only)}, such as {only[0]}" if len(only) else ""
+    differs = (getattr(a, name) != getattr(b, name)).reshape(len(a.item_id), -1).any(axis=1)
+    return f" for {differs.sum()} items, such as {a.item_id[differs][0]}"

@@ -1,0 +1,158 @@
+"""The evaluation stage: reads predicted runs, writes tables, figures and all numbers."""
+
+import dataclasses
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from src.artifacts import CURVES_FILE, RESULTS_FILE, save_json, save_text
+from src.config import EvaluateConfig, check_choice
+from src.errors import ArtifactError
+from src.evaluation.aligned import AlignedPredictions
+from src.evaluation.comparison import MethodResult, Resampling, compare_methods
+from src.evaluation.figures import load_curves, plot_label_ratios, plot_learning_curves, plot_methods
+from src.evaluation.paper_table import save_paper_table
+from src.evaluation.runs_table import MethodRuns, Setting, group_by_setting, load_run_records
+from src.evaluation.tables import Row, build_row, columns_of, save_tables, to_csv
+
+_log = logging.getLogger(__name__)
+EVALUATION_DIR = "evaluation"
+
+
+def evaluate(cfg: EvaluateConfig) -> dict[str, Any]:
+    """Evaluate the predicted runs of one dataset, or of all datasets that have any.
+
+    Writes ``outputs/<dataset>/evaluation/``: for each setting (backbone, image size, label ratio) a table and the
+    average precision of each class, figures, and ``results.json`` with every number. ``dataset=all`` also writes
+    ``outputs/evaluation/``, one page with the tables of all datasets. Equal inputs and seed give equal bytes.
+
+    Returns:
+        The content of ``results.json``; with ``dataset=all`` one such mapping for each dataset.
+
+    Raises:
+        ArtifactError: There is nothing to evaluate, or runs do not fit each other; the message says what to run.
+        ConfigError: The protocol is unknown.
+    """
+    check_choice("protocol", cfg.protocol, ("valid", "paper"))
+    outputs_dir = Path(cfg.outputs_dir)
+    name = cfg.dataset if isinstance(cfg.dataset, str) else cfg.dataset.name
+    if name != "all":
+        return _evaluate_dataset(outputs_dir / name, cfg)[0]
+    found = sorted(path.parent for path in outputs_dir.glob(f"*/{RESULTS_FILE}") if path.parent.name != EVALUATION_DIR)
+    if not found:
+        raise ArtifactError(
+            f"Nothing to evaluate: no dataset in {outputs_dir} has predictions; run "
+            "`python main_predict_testset.py dataset=...` for each dataset first."
+        )
+    contents, pages = {}, []
+    for dataset_dir in found:
+        contents[dataset_dir.name], page = _evaluate_dataset(dataset_dir, cfg)
+        pages.append(page)
+    save_text(outputs_dir / EVALUATION_DIR / f"methods_{cfg.study}_{cfg.protocol}.md", "\n".join(pages))
+    return contents
+
+
+def _evaluate_dataset(dataset_dir: Path, cfg: EvaluateConfig) -> tuple[dict[str, Any], str]:
+    """Evaluate one dataset; returns the numbers and the Markdown of its tables."""
+    grouped = group_by_setting(load_run_records(dataset_dir, cfg.study), cfg.baseline)
+    predictions = AlignedPredictions(dataset_dir)
+    folder = dataset_dir / EVALUATION_DIR
+    if cfg.study != EvaluateConfig.study:
+        folder = folder / cfg.study
+    if cfg.protocol == "paper":
+        rows, page = save_paper_table(grouped, predictions, cfg, folder, dataset_dir.name)
+        content: dict[str, Any] = {
+            "dataset": dataset_dir.name,
+            "study": cfg.study,
+            "protocol": "paper",
+            "settings": rows,
+        }
+        save_json(folder / "results_paper.json", content)
+        return content, page
+    how = Resampling(cfg.n_resamples, cfg.n_permutations, cfg.confidence_level, cfg.seed)
+    results, pages, settings = {}, [], []
+    for setting, methods in grouped.items():
+        results[setting] = compare_methods(setting, methods, cfg.baseline, predictions, how)
+        rows = [build_row(result) for result in results[setting]]
+        caption = f"{dataset_dir.name}: {setting.title}"
+        printed = columns_of(rows, cfg.confidence_level)
+        pages.append(save_tables(folder / f"methods_{setting.slug}", caption, _notes(cfg, rows), rows, printed))
+        _save_per_class(folder / f"per_class_{setting.slug}.csv", results[setting])
+        settings.append({**setting._asdict(), "methods": [_jsonable(result) for result in results[setting]]})
+    if cfg.figures:
+        _save_figures(dataset_dir, folder, grouped, results, cfg.baseline)
+    content = {"dataset": dataset_dir.name, "study": cfg.study, "protocol": "valid", "baseline": cfg.baseline}
+    content |= {**dataclasses.asdict(how), "settings": settings}
+    save_json(folder / "results.json", content)
+    return content, "\n".join(pages)
+
+
+def _notes(cfg: EvaluateConfig, rows: Sequence[Row]) -> list[str]:
+    """Say what the columns of a table mean."""
+    n_contrasts = sum(row["difference"] is not None for row in rows)
+    return [
+        "mAP: mean over classes with a positive test item, then over seeds, then over folds; "
+        f"interval from {cfg.n_resamples} bootstrap resamples of image groups within folds.",
+        f"Difference: to {cfg.baseline}, on the folds and seeds both have, same resamples for both.",
+        f"p rand.: paired randomisation over image groups, {cfg.n_permutations} swaps; p t-test: over folds "
+        "(variance corrected for overlapping training sets), or over seeds where there is one fold.",
+        f"Holm: adjusted for the {n_contrasts} contrasts of this table; significant: both adjusted p < .05; "
+        "one run: no t-test is possible, so nothing is called significant.",
+        "Detectable: smallest difference that these test images would show with 80 % power at level .05.",
+    ]
+
+
+def _save_per_class(path: Path, results: Sequence[MethodResult]) -> None:
+    """Write the average precision of each class, one column for each method; empty where no test item has the class."""
+    labels = results[0].labels
+    save_text(
+        path,
+        to_csv([{"label": str(n)} | {r.name: float(r.per_class[i]) for r in results} for i, n in enumerate(labels)]),
+    )
+
+
+def _save_figures(
+    dataset_dir: Path,
+    folder: Path,
+    grouped: dict[Setting, list[MethodRuns]],
+    results: dict[Setting, list[MethodResult]],
+    baseline: str,
+) -> None:
+    families: dict[tuple[str, int], dict[float, list[MethodResult]]] = defaultdict(dict)
+    for setting, rows in results.items():
+        families[setting[:2]][setting.label_ratio] = rows
+        curves = {
+            row.name: [
+                load_curves(path)
+                for path in (dataset_dir / r.run / CURVES_FILE for r in row.runs.values())
+                if path.is_file()
+            ]
+            for row in grouped[setting]
+        }
+        curves = {name: runs for name, runs in curves.items() if runs}
+        if curves:
+            title = f"{dataset_dir.name}, {setting.title}"
+            plot_learning_curves(curves, baseline, folder / f"learning_curves_{setting.slug}", title)
+    for (backbone, image_size), by_ratio in families.items():
+        title = f"{dataset_dir.name}, {backbone}, {image_size} px"
+        slug = Setting(backbone, image_size, 0).slug.rsplit("_ratio", 1)[0]
+        plot_methods(by_ratio, baseline, folder / f"mAP_{slug}", title)
+        if len(by_ratio) > 1:
+            plot_label_ratios(by_ratio, baseline, folder / f"mAP_by_ratio_{slug}", title)
+
+
+def _jsonable(value: Any) -> Any:
+    """Turn results into plain mappings, lists and numbers; JSON has no NaN, so it becomes null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _jsonable(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {key: _jsonable(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return [_jsonable(item) for item in value.tolist()]
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    return value

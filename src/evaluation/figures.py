@@ -1,0 +1,219 @@
+"""Figures for one column of a two-column paper: mAP of methods, mAP against label ratio, learning curves."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from src.artifacts import atomic_path
+from src.errors import ArtifactError
+from src.evaluation.comparison import MethodResult
+
+_WIDTH = 3.35  # inches, one column
+# Okabe & Ito's palette, told apart under every kind of colour blindness; grey for its yellow, too faint on paper.
+# Markers differ too, for print in grey.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
+_MARKERS = ("s", "D", "^", "v", "P", "X", "o")
+_BASELINE_COLOUR = "#000000"
+_STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 7.5,
+    "axes.titlesize": 7.5,
+    "axes.labelsize": 7.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E4E4E4",
+    "grid.linewidth": 0.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.2,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "fixed",
+}
+
+
+def plot_methods(results: Mapping[float, Sequence[MethodResult]], baseline: str, stem: Path, title: str = "") -> None:
+    """Draw each method's mAP with its interval, one panel for each label ratio.
+
+    A filled dot marks a difference to the baseline that is significant, a hollow one any other; the dashed line is the
+    baseline's mAP.
+
+    Args:
+        results: Rows of the table of each label ratio.
+        baseline: Method that the dashed line stands for.
+        stem: Path without ending; ``.png`` and ``.pdf`` are written.
+        title: Shown above the first panel.
+    """
+    with mpl.rc_context(_STYLE):
+        sizes = [len(rows) for rows in results.values()]
+        height = 0.55 + sum(0.19 * size + 0.32 for size in sizes)
+        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+        panels = figure.subplots(len(sizes), 1, sharex=True, squeeze=False, height_ratios=[s + 0.4 for s in sizes])
+        for axes, (ratio, rows) in zip(panels[:, 0], sorted(results.items()), strict=True):
+            _draw_methods(axes, rows, baseline)
+            axes.set_title(f"label ratio {ratio:g}", loc="left", pad=3)
+        panels[-1, 0].set_xlabel("mAP (filled: difference to baseline significant)")
+        if title:
+            figure.suptitle(title, fontsize=7.5)
+        _save(figure, stem)
+
+
+def plot_label_ratios(
+    results: Mapping[float, Sequence[MethodResult]], baseline: str, stem: Path, title: str = ""
+) -> None:
+    """Draw mAP against label ratio, one line for each method, with intervals.
+
+    Args:
+        results: Rows of the table of each label ratio, at least two ratios.
+        baseline: Method drawn in black.
+        stem: Path without ending.
+        title: Shown above the panel.
+    """
+    with mpl.rc_context(_STYLE):
+        names = list(dict.fromkeys(result.name for rows in results.values() for result in rows))
+        figure = Figure(figsize=(_WIDTH, 2.5 + 0.13 * _legend_rows(names)), layout="constrained")
+        axes = figure.subplots()
+        step = min(np.diff(sorted(results)))
+        for index, (name, style) in enumerate(_styles(names, baseline).items()):
+            points = [
+                (ratio, r.mean_average_precision)
+                for ratio, rows in sorted(results.items())
+                for r in rows
+                if r.name == name
+            ]
+            # Shifted sideways a little, so that intervals of different methods do not hide each other.
+            x = np.array([ratio for ratio, _ in points]) + step * 0.05 * (index - (len(names) - 1) / 2)
+            y = np.array([estimate.value for _, estimate in points])
+            error = [y - [e.low for _, e in points], [e.high for _, e in points] - y]
+            axes.plot(x, y, **style, markersize=3.4, label=name)
+            axes.errorbar(x, y, np.abs(error), fmt="none", ecolor=style["color"], elinewidth=0.8, alpha=0.6)
+        axes.set_xticks(sorted(results))
+        axes.set_xlabel("label ratio")
+        axes.set_ylabel("mAP")
+        _finish(figure, axes, names, title)
+        _save(figure, stem)
+
+
+def plot_learning_curves(
+    curves: Mapping[str, Sequence[pd.DataFrame]], baseline: str, stem: Path, title: str = ""
+) -> None:
+    """Draw validation mAP and loss per epoch, the mean over a method's runs and a band from smallest to largest.
+
+    Args:
+        curves: For each method the curves of its runs, as ``load_curves`` gives them.
+        baseline: Method drawn in black.
+        stem: Path without ending.
+        title: Shown above the first panel.
+    """
+    available = {column for runs in curves.values() for run in runs for column in run.columns}
+    wanted = {"val/mAP": "validation mAP", "train/loss": "training loss"}
+    if "train/loss" not in available:
+        wanted = {"val/mAP": "validation mAP", "val/loss": "validation loss"}
+    shown = {column: label for column, label in wanted.items() if column in available}
+    if not shown:
+        return
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(_WIDTH, 1.45 * len(shown) + 0.5 + 0.13 * _legend_rows(curves)), layout="constrained")
+        panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, (column, label) in zip(panels, shown.items(), strict=True):
+            for name, style in _styles(list(curves), baseline).items():
+                runs = [run[column].dropna() for run in curves[name] if column in run]
+                table = pd.concat(runs, axis=1) if runs else pd.DataFrame()
+                if table.empty:
+                    continue
+                axes.plot(table.index, table.mean(axis=1), **style | {"marker": ""}, label=name)
+                if table.shape[1] > 1:
+                    low, high = table.min(axis=1), table.max(axis=1)
+                    axes.fill_between(table.index, low, high, color=style["color"], alpha=0.15, linewidth=0)
+            axes.set_ylabel(label)
+        panels[-1].set_xlabel("epoch")
+        panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+        figure.align_ylabels(list(panels))
+        _finish(figure, panels[0], curves, title)
+        _save(figure, stem)
+
+
+def load_curves(path: Path) -> pd.DataFrame:
+    """Read a run's ``metrics.csv`` as one row an epoch; training and validation may be logged in rows of their own.
+
+    Raises:
+        ArtifactError: The file has no column ``epoch``.
+    """
+    table = pd.read_csv(path)
+    if "epoch" not in table:
+        raise ArtifactError(
+            f"{path} should have a column epoch, but has {list(table.columns)}; train its run again with force=true, "
+            "or evaluate with figures=false."
+        )
+    return table.groupby("epoch").first()
+
+
+def _draw_methods(axes: Axes, rows: Sequence[MethodResult], baseline: str) -> None:
+    for place, result in enumerate(rows):
+        estimate = result.mean_average_precision
+        is_baseline = result.method == baseline
+        colour = _BASELINE_COLOUR if is_baseline else _COLOURS[0]
+        filled = is_baseline or (result.contrast is not None and result.contrast.significant == "yes")
+        if is_baseline:
+            axes.axvline(estimate.value, color=colour, linewidth=0.7, linestyle=(0, (3, 2)), zorder=1)
+        axes.plot([estimate.low, estimate.high], [place, place], color=colour, linewidth=1.1, solid_capstyle="butt")
+        axes.plot(
+            estimate.value, place, "o", markersize=4.2, color=colour, markerfacecolor=colour if filled else "white"
+        )
+    axes.set_yticks(range(len(rows)), [result.name for result in rows])
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+
+
+def _styles(names: Sequence[str], baseline: str) -> dict[str, dict[str, Any]]:
+    """Give each method a colour, a marker and a line style; the baseline is black and dashed."""
+    others = [name for name in names if name != baseline]
+    black = {"color": _BASELINE_COLOUR, "marker": "o", "linestyle": "--"}
+    styles = {baseline: black} if baseline in names else {}
+    for place, name in enumerate(others):
+        cycle, colour = divmod(place, len(_COLOURS))
+        marker = _MARKERS[(colour + cycle) % len(_MARKERS)]
+        styles[name] = {"color": _COLOURS[colour], "marker": marker, "linestyle": ("-", "-.", ":")[cycle % 3]}
+    return styles
+
+
+def _legend_rows(names: Sequence[str] | Mapping[str, object]) -> int:
+    return -(-len(names) // _legend_columns(names))
+
+
+def _legend_columns(names: Sequence[str] | Mapping[str, object]) -> int:
+    longest = max(len(name) for name in names)
+    return 3 if longest <= 12 else 2 if longest <= 24 else 1
+
+
+def _finish(figure: Figure, axes: Axes, names: Sequence[str] | Mapping[str, object], title: str) -> None:
+    """Put the legend below the panels, where it hides no data, and the title above."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=_legend_columns(names), handlelength=1.8)
+    if title:
+        figure.suptitle(title, fontsize=7.5)
+
+
+def _save(figure: Figure, stem: Path) -> None:
+    """Write PNG (200 dpi) and PDF without dates or versions, so that equal data give equal bytes."""
+    for ending, metadata in (
+        ("png", {"Software": None}),
+        ("pdf", dict.fromkeys(("CreationDate", "Creator", "Producer"))),
+    ):
+        with atomic_path(stem.parent / f"{stem.name}.{ending}") as temporary:
+            figure.savefig(temporary, format=ending, dpi=200, metadata=metadata)

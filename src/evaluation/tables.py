@@ -1,0 +1,188 @@
+"""Tables of methods as CSV (all digits), Markdown and LaTeX (rounded)."""
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from src.artifacts import save_text
+from src.evaluation.comparison import MethodResult
+
+Row = dict[str, str | float | int | None]
+
+_MINUS = "\N{MINUS SIGN}"
+_SECONDARY = {
+    "micro_average_precision": "micro AP",
+    "recall_at_1": "recall@1",
+    "recall_at_5": "recall@5",
+    "top1_accuracy": "top-1",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A printed column: its header and how a row's numbers become its text."""
+
+    header: str
+    render: Callable[[Row], str]
+    numeric: bool = True
+
+
+def build_row(result: MethodResult) -> Row:
+    """Flatten a result to the columns of the CSV file; None where a value does not exist."""
+    estimate, contrast = result.mean_average_precision, result.contrast
+    row: Row = {"method": result.name, "mAP": estimate.value, "mAP_low": estimate.low, "mAP_high": estimate.high}
+    difference = contrast.difference if contrast else None
+    t_test = contrast.t_test if contrast else None
+    row |= {
+        "difference": difference.value if difference else None,
+        "difference_percent": 100 * contrast.relative if contrast else None,
+        "difference_low": difference.low if difference else None,
+        "difference_high": difference.high if difference else None,
+        "standard_error": difference.standard_error if difference else None,
+        "p_randomization": contrast.p_randomization if contrast else None,
+        "p_randomization_holm": contrast.p_randomization_holm if contrast else None,
+        "p_t_test": t_test.p_value if t_test else None,
+        "p_t_test_holm": contrast.p_t_test_holm if contrast else None,
+        "t_test_unit": t_test.unit if t_test else None,
+        "significant": contrast.significant if contrast else None,
+        "smallest_detectable": difference.smallest_detectable if difference else None,
+        "n_folds": result.n_folds,
+        "n_seeds": result.n_seeds,
+        "n_pairs": contrast.n_pairs if contrast else None,
+        "n_unpaired": contrast.n_unpaired if contrast else None,
+        "n_classes": len(result.labels),
+        "n_classes_excluded": result.n_classes_excluded,
+    }
+    return row | {name: result.secondary.get(name) for name in _SECONDARY if name in result.secondary}
+
+
+def columns_of(rows: Sequence[Row], level: float) -> tuple[list[Column], list[Column]]:
+    """Choose the printed columns: the comparison, and the other measures."""
+    interval = f"{100 * level:g} % interval"
+    comparison = [
+        Column("method", lambda row: str(row["method"]), numeric=False),
+        Column("mAP", lambda row: number(row["mAP"])),
+        Column(interval, lambda row: span(row["mAP_low"], row["mAP_high"])),
+        Column("difference", lambda row: number(row["difference"], signed=True)),
+        Column("%", lambda row: number(row["difference_percent"], digits=1, signed=True)),
+        Column(f"{interval} (BCa)", lambda row: span(row["difference_low"], row["difference_high"], signed=True)),
+        Column("p rand.", lambda row: p_value(row["p_randomization"])),
+        Column("Holm", lambda row: p_value(row["p_randomization_holm"])),
+        Column("p t-test", lambda row: p_value(row["p_t_test"])),
+        Column("Holm", lambda row: p_value(row["p_t_test_holm"])),
+        Column("significant", lambda row: str(row["significant"] or "")),
+        Column("detectable", lambda row: number(row["smallest_detectable"])),
+        Column("folds", lambda row: str(row["n_folds"])),
+        Column("seeds", lambda row: str(row["n_seeds"])),
+    ]
+    other = [comparison[0]]
+    other += [
+        Column(header, lambda row, name=name: number(row.get(name)))  # type: ignore[misc]
+        for name, header in _SECONDARY.items()
+        if any(name in row for row in rows)
+    ]
+    other += [
+        Column("classes", lambda row: str(row["n_classes"])),
+        Column("without positives", lambda row: str(row["n_classes_excluded"])),
+    ]
+    return comparison, other
+
+
+def save_tables(
+    stem: Path, caption: str, notes: Sequence[str], rows: Sequence[Row], printed: Sequence[Sequence[Column]]
+) -> str:
+    """Write ``stem`` with the endings .csv, .md and .tex; equal rows give equal bytes.
+
+    Args:
+        stem: Path without ending.
+        caption: What the table shows.
+        notes: How to read it, one sentence each.
+        rows: Numbers, one mapping for each method, all with the same keys.
+        printed: Columns of each table shown in Markdown and LaTeX.
+
+    Returns:
+        The Markdown text.
+    """
+    save_text(stem.parent / f"{stem.name}.csv", to_csv(rows))
+    tables = [to_markdown(rows, columns) for columns in printed]
+    markdown = "\n".join([f"# {caption}", "", *(f"{table}\n" for table in tables), *(f"- {note}" for note in notes)])
+    save_text(stem.parent / f"{stem.name}.md", markdown + "\n")
+    save_text(stem.parent / f"{stem.name}.tex", to_latex(rows, printed, caption, notes))
+    return markdown + "\n"
+
+
+def to_csv(rows: Sequence[Row]) -> str:
+    """Write rows as CSV with nine significant digits; an empty field means that the value does not exist."""
+    text = io.StringIO()
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    for row in rows:
+        values = [row.get(name) for name in names]
+        writer.writerow(
+            [f"{v:.9g}" if isinstance(v, float) and np.isfinite(v) else "" if _empty(v) else v for v in values]
+        )
+    return text.getvalue()
+
+
+def to_markdown(rows: Sequence[Row], columns: Sequence[Column]) -> str:
+    """Write a pipe table, numbers aligned right."""
+    lines = [[c.header for c in columns], ["---:" if c.numeric else "---" for c in columns]]
+    lines += [[c.render(row).replace("|", "\\|") for c in columns] for row in rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def to_latex(rows: Sequence[Row], printed: Sequence[Sequence[Column]], caption: str, notes: Sequence[str]) -> str:
+    """Write a ``table*`` for the packages booktabs and graphicx, ready to be included."""
+    lines = ["% \\usepackage{booktabs,graphicx}", "\\begin{table*}", "\\centering"]
+    lines.append(f"\\caption{{{escape_latex(' '.join([caption + '.', *notes]))}}}")
+    for columns in printed:
+        lines.append("\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%")
+        lines.append(f"\\begin{{tabular}}{{{''.join('r' if c.numeric else 'l' for c in columns)}}}")
+        lines += ["\\toprule", " & ".join(escape_latex(c.header) for c in columns) + " \\\\", "\\midrule"]
+        lines += [" & ".join(escape_latex(c.render(row)) for c in columns) + " \\\\" for row in rows]
+        lines += ["\\bottomrule", "\\end{tabular}}", "\\par\\medskip"]
+    return "\n".join([*lines[:-1], "\\end{table*}", ""])
+
+
+def escape_latex(text: str) -> str:
+    """Make text safe inside LaTeX: special characters are printed as they are, signed numbers get a minus sign."""
+    special = {
+        "\\": "\\textbackslash{}",
+        "~": "\\textasciitilde{}",
+        "^": "\\textasciicircum{}",
+        _MINUS: "$-$",
+        "<": "$<$",
+    }
+    special |= {char: f"\\{char}" for char in "&%$#_{}"} | {">": "$>$", "±": "$\\pm$"}
+    return "".join(special.get(char, char) for char in text)
+
+
+def number(value: str | float | None, digits: int = 3, signed: bool = False) -> str:
+    """Round a number for print; a signed one shows + or a real minus sign."""
+    if not isinstance(value, (int, float)) or _empty(value):
+        return ""
+    text = f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
+    if float(text) == 0:
+        text = f"{0:.{digits}f}"
+    return text.replace("-", _MINUS)
+
+
+def span(low: str | float | None, high: str | float | None, signed: bool = False) -> str:
+    """Print an interval."""
+    return "" if _empty(low) or _empty(high) else f"[{number(low, signed=signed)}, {number(high, signed=signed)}]"
+
+
+def p_value(value: str | float | None) -> str:
+    """Print a p-value with as many digits as a reader can use."""
+    if not isinstance(value, (int, float)) or _empty(value):
+        return ""
+    return "<.0001" if value < 1e-4 else f"{value:.4f}".lstrip("0") if value < 1 else "1"
+
+
+def _empty(value: str | float | None) -> bool:
+    return value is None or (isinstance(value, float) and not np.isfinite(value))

@@ -1,0 +1,107 @@
+"""Any Cornac model with item vectors, by class name and parameters."""
+
+import inspect
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from src.config import BPRConfig, CornacConfig
+from src.errors import ConfigError
+from src.recommenders.base import Factors
+
+WORKING_MODELS = ("BPR", "WBPR", "MF", "PMF", "NMF", "WMF", "HPF", "LightGCN")
+"""Models known to give item vectors from interactions alone; some need a package of their own."""
+
+
+def bpr_config(cfg: BPRConfig) -> CornacConfig:
+    """Bayesian personalised ranking in Cornac's terms."""
+    params = {"learning_rate": cfg.lr, "lambda_reg": cfg.regularization, "max_iter": cfg.max_iter}
+    return CornacConfig(n_factors=cfg.n_factors, auc_holdout=cfg.auc_holdout, model="BPR", params=params)
+
+
+class CornacRecommender:
+    """A Cornac model behind the interface of all CF models.
+
+    Cornac appends a bias to the vectors of some models (BPR; MF with ``use_bias``): users then carry a constant 1 as
+    last entry, items the bias. The bias is taken apart here, so that vectors have ``n_factors`` columns and the score
+    of a user u for an item i is u . vector_i + bias_i, up to a constant for each user.
+    """
+
+    def __init__(self, cfg: CornacConfig) -> None:
+        """Check that the model exists and has vectors; raises ``ConfigError`` if not."""
+        self.curve: list[dict[str, float]] = []
+        self._class, self._params = _model_class(cfg.model), dict(cfg.params)
+        self._name = cfg.model
+        accepted = inspect.signature(self._class.__init__).parameters
+        unknown = sorted(set(self._params) - set(accepted))
+        if unknown:
+            raise ConfigError(
+                f"recommender.params of Cornac's {cfg.model} should be among {', '.join(sorted(accepted))}, but "
+                f"{', '.join(unknown)} came."
+            )
+        if "k" in accepted:
+            self._params.setdefault("k", cfg.n_factors)
+        if "verbose" in accepted:
+            self._params.setdefault("verbose", False)
+        self._seeded = "seed" in accepted
+
+    def fit(self, matrix: sparse.csr_matrix, seed: int) -> None:
+        """Learn from ``matrix``, [n_users, n_items]; Cornac never sees items without interactions."""
+        from cornac.data import Dataset
+
+        known = np.flatnonzero(np.diff(matrix.tocsc().indptr))
+        entries = matrix[:, known].tocoo()
+        uir = (entries.row.astype(int), entries.col.astype(int), entries.data.astype(float))
+        n_users, n_known = entries.shape
+        users, items = ({index: index for index in range(size)} for size in (n_users, n_known))
+        cornac_seed = seed % 2**31
+        dataset = Dataset(n_users, n_known, users, items, uir, seed=cornac_seed)
+        model = self._class(**self._params, **({"seed": cornac_seed} if self._seeded else {}))
+        try:
+            model.fit(dataset)
+        except ImportError as error:
+            raise ConfigError(
+                f"Cornac's {self._name} needs a package that is not installed ({error}); install it, or set "
+                f"recommender.model to another, such as BPR."
+            ) from error
+        self._users, vectors, bias = _split_bias(model.get_user_vectors(), model.get_item_vectors())
+        self._vectors = np.zeros((matrix.shape[1], vectors.shape[1]), np.float32)
+        self._bias = np.zeros(matrix.shape[1], np.float32)
+        self._vectors[known], self._bias[known] = vectors, bias
+
+    def user_scores(self, users: np.ndarray) -> np.ndarray:
+        """Scores of all items for the given users, [b, n_items]; zero for items without interactions."""
+        scores: np.ndarray = self._users[users] @ self._vectors.T + self._bias
+        return scores
+
+    def item_factors(self) -> Factors:
+        """Item vectors without the appended bias, and the bias (zero if the model has none)."""
+        return Factors(self._vectors, self._bias)
+
+
+def _split_bias(users: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Take the bias off: user vectors [n_users, f], item vectors [n_items, f] and item biases [n_items], float32."""
+    users, items = np.asarray(users, dtype=np.float32), np.asarray(items, dtype=np.float32)
+    if (users[:, -1] == 1.0).all():
+        return users[:, :-1], items[:, :-1], items[:, -1]
+    return users, items, np.zeros(len(items), np.float32)
+
+
+def _model_class(name: str) -> Any:
+    import cornac.models
+    from cornac.models.recommender import MEASURE_DOT
+
+    model = getattr(cornac.models, name, None)
+    advice = f"set recommender.model to one that has, such as {', '.join(WORKING_MODELS)}."
+    if not inspect.isclass(model):
+        raise ConfigError(f"Cornac has no model named {name!r}; {advice}")
+    if not hasattr(model, "get_item_vectors"):
+        raise ConfigError(f"Cornac's {name} has no item vectors; {advice}")
+    try:
+        measure = model().get_vector_measure()
+    except TypeError as error:
+        raise ConfigError(f"Cornac's {name} cannot be built from interactions alone ({error}); {advice}") from error
+    if measure != MEASURE_DOT:
+        raise ConfigError(f"Cornac's {name} has no item vectors whose dot product is the score; {advice}")
+    return model

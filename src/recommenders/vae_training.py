@@ -1,0 +1,150 @@
+"""Training of the VAE: a Lightning loop over a fixed number of batches of users."""
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from scipy import sparse
+from torch.utils.data import DataLoader, Dataset
+
+from src.config import TrainerConfig, VAEConfig
+from src.recommenders.base import Factors
+from src.recommenders.interactions import rows_of
+from src.recommenders.vae import VAE, MultinomialLoss, kl_divergence
+from src.runs import derive_seed
+
+LOG_EVERY = 20
+
+Batch = tuple[torch.Tensor, torch.Tensor, int]
+
+
+class UserBatches(Dataset[Batch]):
+    """Batch of each step, all of one size: items one user after another, offsets, and the step.
+
+    Batches are cut from one pass over the shuffled users after another, and may straddle two passes; users without
+    interactions are left out.
+    """
+
+    def __init__(self, matrix: sparse.csr_matrix, batch_size: int, n_steps: int, seed: int) -> None:
+        """Draw the order of users from ``seed`` alone."""
+        self.matrix, self.n_steps, self.seed = matrix, n_steps, seed
+        self.users = np.flatnonzero(np.diff(matrix.indptr))
+        self.batch_size = min(batch_size, len(self.users))
+        self._shuffled = lru_cache(maxsize=2)(self._shuffle)
+
+    def __len__(self) -> int:
+        return self.n_steps
+
+    def __getitem__(self, step: int) -> Batch:
+        first = step * self.batch_size
+        passes, place = np.divmod(np.arange(first, first + self.batch_size), len(self.users))
+        batch = np.concatenate([self._shuffled(number)[place[passes == number]] for number in np.unique(passes)])
+        items, offsets = rows_of(self.matrix, batch)
+        return torch.from_numpy(items), torch.from_numpy(offsets), step
+
+    def _shuffle(self, number: int) -> np.ndarray:
+        return np.random.default_rng([self.seed, number]).permutation(self.users)
+
+
+class VAEModule(lightning.LightningModule):
+    """One optimizer step a batch: multinomial likelihood plus the weighted KL term."""
+
+    def __init__(self, vae: VAE, cfg: VAEConfig, seed: int) -> None:
+        """Train ``vae``; noise of step s depends on ``seed`` and s alone."""
+        super().__init__()
+        self.vae, self.cfg, self.seed = vae, cfg, seed
+        self.curve: list[dict[str, float]] = []
+
+    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+        """Loss of one batch, a scalar."""
+        items, offsets, step = batch
+        generator = torch.Generator(self.device).manual_seed(derive_seed(self.seed, "noise", step))
+        weights = None
+        if self.cfg.dropout > 0:
+            kept = torch.rand(len(items), generator=generator, device=self.device) >= self.cfg.dropout
+            weights = kept / (1 - self.cfg.dropout)
+        mean, log_variance = self.vae.encode(items, offsets, weights)
+        noise = torch.randn(mean.shape, generator=generator, device=self.device)
+        hidden = self.vae.decode(mean + noise * (0.5 * log_variance).exp())
+        likelihood_loss = MultinomialLoss.apply(hidden, self.vae.item_vectors, self.vae.item_bias, items, offsets)
+        kl = kl_divergence(mean, log_variance).mean()
+        loss: torch.Tensor = likelihood_loss + self.cfg.beta * kl
+        if step % LOG_EVERY == 0 or step == self.cfg.max_steps - 1:
+            self.curve.append({"step": step, "train/loss": loss.item(), "train/kl": kl.item()})
+            self.log("loss", self.curve[-1]["train/loss"], prog_bar=True)
+        return loss
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Adam, its learning rate falling linearly to zero over the last half of training."""
+        optimizer = torch.optim.AdamW(
+            self.parameters(), lr=self.cfg.lr, weight_decay=self.cfg.weight_decay, fused=True
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._lr_factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _lr_factor(self, step: int) -> float:
+        return min(1.0, 2 * (1 - step / self.cfg.max_steps))
+
+
+class VAERecommender:
+    """The VAE behind the interface of all CF models."""
+
+    def __init__(self, cfg: VAEConfig, trainer: TrainerConfig) -> None:
+        """Fit as ``cfg`` says, on the accelerator that ``trainer`` names."""
+        self.cfg, self.trainer = cfg, trainer
+        self.curve: list[dict[str, float]] = []
+
+    def fit(self, matrix: sparse.csr_matrix, seed: int) -> None:
+        """Learn from ``matrix``, [n_users, n_items]; on the CPU, the same seed gives the same bytes."""
+        generator = torch.Generator().manual_seed(derive_seed(seed, "weights"))
+        vae = VAE(matrix.shape[1], self.cfg, generator)
+        module = VAEModule(vae, self.cfg, seed)
+        batches = UserBatches(matrix, self.cfg.batch_size, self.cfg.max_steps, derive_seed(seed, "batches"))
+        with _quiet_lightning():
+            trainer = lightning.Trainer(max_steps=self.cfg.max_steps, **_trainer_options(self.trainer))
+            trainer.fit(module, DataLoader(batches, batch_size=None))
+        self._vae, self._matrix, self.curve = vae.cpu().eval(), matrix, module.curve
+
+    def user_scores(self, users: np.ndarray) -> np.ndarray:
+        """Logits of all items for the given users, [b, n_items], from the mean of their latent distribution."""
+        items, offsets = rows_of(self._matrix, users)
+        return self._vae.logits(torch.from_numpy(items), torch.from_numpy(offsets)).numpy()
+
+    def item_factors(self) -> Factors:
+        """Weights of the decoder's last layer, and its bias (zero without)."""
+        vectors = self._vae.item_vectors.detach().numpy().copy()
+        bias = self._vae.item_bias
+        return Factors(vectors, np.zeros(len(vectors), np.float32) if bias is None else bias.detach().numpy().copy())
+
+
+def _trainer_options(cfg: TrainerConfig) -> dict[str, Any]:
+    """One device on purpose: a fit takes minutes, and a run's directory is locked by a single process."""
+    return {
+        "accelerator": cfg.accelerator,
+        "devices": 1,
+        "enable_progress_bar": cfg.progress_bar,
+        "enable_checkpointing": False,
+        "enable_model_summary": False,
+        "logger": False,
+    }
+
+
+@contextlib.contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Hold back Lightning's advertisements and its advice on worker processes, which batches this cheap do not need."""
+    chatter = logging.getLogger("lightning.pytorch")
+    level = chatter.level
+    chatter.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            yield
+    finally:
+        chatter.setLevel(level)

@@ -1,0 +1,31 @@
+"""Fixtures: the tiny planted dataset, prepared once, with CF vectors and CF2Label of fold 0."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.data.tiny import write_tiny_dataset
+from tests.pipeline import Pipeline
+
+torch.set_num_threads(1)  # tiny networks gain nothing from more
+
+
+@pytest.fixture(scope="session")
+def shared_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """Prepared, with the vectors of fold 0; shared by tests, which must not write into it."""
+    folder = tmp_path_factory.mktemp("tiny")
+    pipeline = Pipeline(write_tiny_dataset(folder / "raw"), folder / "outputs")
+    pipeline.run("prepare_dataset")
+    pipeline.run("train_recommender")
+    pipeline.classify("cf2label")
+    pipeline.classify("cf2label", "label_ratio=0.4")
+    return pipeline
+
+
+@pytest.fixture
+def pipeline(shared_pipeline: Pipeline, tmp_path: Path) -> Pipeline:
+    """A copy of the shared pipeline's outputs for one test to change."""
+    shutil.copytree(shared_pipeline.outputs_dir, tmp_path / "outputs")
+    return shared_pipeline.at(tmp_path / "outputs")

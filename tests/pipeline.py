@@ -1,0 +1,86 @@
+"""The pipeline on the tiny planted dataset, as tests drive it: composed from ``configs/`` like a command."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+
+from src.classifiers.predict import predict_testset
+from src.classifiers.tuning import train_or_tune
+from src.config import register_configs, to_dataclass
+from src.data.prepare import prepare_dataset
+from src.evaluation.evaluate import evaluate
+from src.recommenders.train import train_recommender
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = ROOT / "configs"
+STAGES = {
+    "prepare_dataset": prepare_dataset,
+    "train_recommender": train_recommender,
+    "train_classifier": train_or_tune,
+    "predict_testset": predict_testset,
+    "evaluate_methods": evaluate,
+}
+SMALL_RECOMMENDER = ("recommender.max_steps=60", "recommender.batch_size=64", "recommender.n_factors=8")
+SMALL_CLASSIFIER = (
+    "backbone=timm",
+    "backbone.architecture=test_resnet",
+    "image_size=24",
+    "batch_size=16",
+    "epochs=2",
+    "lr=0.01",
+    "cf2label.max_steps=60",
+)
+
+
+def compose_config(config_name: str, *overrides: str) -> Any:
+    """The config dataclass of an entry script called with ``overrides``."""
+    register_configs()
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
+        return to_dataclass(compose(config_name, overrides=list(overrides)))
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A dataset in the tabular format and its outputs folder."""
+
+    raw_dir: Path
+    outputs_dir: Path
+
+    def overrides(self, stage: str) -> list[str]:
+        """What every command of ``stage`` on this dataset is called with."""
+        if stage == "evaluate_methods":
+            return ["dataset=tiny", f"outputs_dir={self.outputs_dir}", "n_resamples=200", "n_permutations=200"]
+        common = [
+            "dataset=tabular",
+            "dataset.name=tiny",
+            f"dataset.raw_dir={self.raw_dir}",
+            "dataset.store_size=32",
+            f"outputs_dir={self.outputs_dir}",
+        ]
+        if stage != "prepare_dataset":
+            common.append("trainer.progress_bar=false")
+        if stage in ("train_recommender", "train_classifier"):
+            common += SMALL_RECOMMENDER
+        return [*common, *SMALL_CLASSIFIER] if stage == "train_classifier" else common
+
+    def config(self, stage: str, *overrides: str) -> Any:
+        """The config of a stage; ``overrides`` come after those of ``self.overrides``."""
+        return compose_config(stage, *self.overrides(stage), *overrides)
+
+    def run(self, stage: str, *overrides: str) -> dict[str, Any]:
+        """Run a stage and return its metrics."""
+        return STAGES[stage](self.config(stage, *overrides))
+
+    def classify(self, method: str, *overrides: str) -> dict[str, Any]:
+        """Train one method."""
+        return self.run("train_classifier", f"method={method}", *overrides)
+
+    def at(self, outputs_dir: Path) -> "Pipeline":
+        """The same dataset with another outputs folder."""
+        return replace(self, outputs_dir=outputs_dir)
+
+    def runs(self, method: str) -> list[Path]:
+        """Directories of all runs of a method."""
+        return sorted(path for path in (self.outputs_dir / "tiny" / "classifier" / method).glob("*") if path.is_dir())

@@ -1,0 +1,96 @@
+"""The five commands as a user calls them: composition, errors, exit codes, multirun."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from src.config import check_choice
+from src.errors import ConfigError
+from tests.pipeline import CONFIGS, ROOT, STAGES, compose_config
+
+
+def call(command, *overrides, cwd=ROOT):
+    return subprocess.run(
+        [sys.executable, str(ROOT / command), *overrides], cwd=cwd, capture_output=True, text=True, timeout=300
+    )
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_help_and_a_mistyped_key(stage):
+    assert call(f"main_{stage}.py", "--help").returncode == 0
+    mistyped = call(f"main_{stage}.py", "outputs_dirr=x")
+    assert mistyped.returncode == 1
+    assert "outputs_dirr" in mistyped.stderr
+
+
+@pytest.mark.parametrize("group", ["dataset", "method", "backbone", "recommender", "optimizer"])
+def test_an_unknown_choice_is_answered_with_the_known_ones(group):
+    answer = call("main_train_classifier.py", f"{group}=nonsense")
+    assert answer.returncode == 1
+    assert f"Could not find '{group}/nonsense'" in answer.stderr
+    known = sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+    assert known
+    assert all(name in answer.stderr for name in known)
+
+
+def test_a_mistyped_key_in_a_group(tmp_path):
+    answer = call("main_train_classifier.py", "method.alhpa=1")
+    assert answer.returncode == 1
+    assert "alhpa" in answer.stderr
+
+
+@pytest.mark.parametrize(("stage", "group"), [
+    *(("prepare_dataset", "dataset"), ("train_recommender", "recommender")),
+    *(("train_classifier", group) for group in ("dataset", "recommender", "backbone", "method", "optimizer")),
+])  # fmt: skip
+def test_every_config_composes(stage, group):
+    for path in sorted((CONFIGS / group).glob("*.yaml")):
+        needs = ["backbone.architecture=test_resnet"] if path.stem == "timm" else []
+        cfg = compose_config(stage, f"{group}={path.stem}", *needs)
+        assert getattr(cfg, group).name == ("test_resnet" if path.stem == "timm" else path.stem)
+
+
+def test_every_experiment_composes():
+    for path in sorted((CONFIGS / "experiment").glob("*.yaml")):
+        compose_config("train_classifier", f"experiment={path.stem}")
+
+
+def test_methods_list_equally_many_trials():
+    counts = {}
+    for path in sorted((CONFIGS / "method").glob("*.yaml")):
+        trials = compose_config("train_classifier", f"method={path.stem}").method.trials
+        if path.stem != "cf2label":
+            counts[path.stem] = len(trials)
+    assert len(set(counts.values())) == 1, counts
+
+
+def test_an_unprepared_dataset_is_one_sentence_and_exit_code_1(tmp_path):
+    answer = call("main_train_classifier.py", f"outputs_dir={tmp_path}")
+    assert answer.returncode == 1
+    assert "run: python main_prepare_dataset.py dataset=emoji" in answer.stderr + answer.stdout
+    assert "Traceback" not in answer.stderr
+
+
+def test_multirun_trains_every_combination(pipeline):
+    overrides = pipeline.overrides("train_classifier")
+    answer = call("main_train_classifier.py", "-m", "method=image_only,mtl_uniform", "seed=1,2", "epochs=1",
+                  "recommender_seed=0", *overrides[:-1])  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    assert len(pipeline.runs("image_only")) == len(pipeline.runs("mtl_uniform")) == 2
+
+
+def test_scripts_name_existing_files_and_composable_overrides():
+    for script in sorted((ROOT / "bash_scripts").glob("*.sh")):
+        text = script.read_text().replace("\\\n", " ").replace('"$method"', "image_only")
+        for stage, arguments in re.findall(r"python main_(\w+)\.py([^\n]*)", text):
+            assert stage in STAGES, script
+            overrides = [word for word in arguments.split() if "=" in word and "$" not in word]
+            compose_config(stage, *overrides)
+
+
+def test_check_choice():
+    check_choice("x", "a", ("a", "b"))
+    with pytest.raises(ConfigError, match="x should be one of a, b, but is 'c'"):
+        check_choice("x", "c", ("a", "b"))

@@ -1,0 +1,91 @@
+"""Held-out labels and interactions reach nothing before predict: permuting them changes no byte of any artefact."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from src.artifacts import INTERACTIONS_FILE, ITEMS_FILE, PREPARED
+from src.data import folds
+from src.data.folds import CONTEXT, TEST, VAL, split_of_parts
+
+METHODS = ("cf2label", "mtl_loss", "cf_distill")
+
+
+def train_all(pipeline, methods=METHODS):
+    """Every artefact between prepare and predict, by path; manifests without times and memory."""
+    root = pipeline.outputs_dir / "tiny"
+    for stage in ("recommender", "classifier"):
+        shutil.rmtree(root / stage, ignore_errors=True)
+    pipeline.run("train_recommender")
+    for method in methods:
+        pipeline.classify(method, "label_ratio=0.4")
+    artefacts = {}
+    for path in sorted(root.glob("*/**/*")):
+        if not path.is_file() or PREPARED in path.parts or path.suffix == ".lock":
+            continue
+        content = path.read_bytes()
+        if path.name == "manifest.json":
+            manifest = json.loads(content)
+            content = json.dumps({k: v for k, v in manifest.items() if k not in ("wall_clock_s", "peak_memory_mb")})
+        artefacts[path.relative_to(root).as_posix()] = content
+    return artefacts
+
+
+def permute_held_out(pipeline):
+    """Permute the labels of fold 0's test items, and the users of its validation and test items' interactions."""
+    prepared = pipeline.outputs_dir / "tiny" / PREPARED
+    rng = np.random.default_rng(1)
+    items = pd.read_parquet(prepared / ITEMS_FILE)
+    split = split_of_parts(items["part"].to_numpy(), 0)
+    labels = items["labels"].to_numpy().copy()
+    test = np.flatnonzero(split == TEST)
+    labels[test] = labels[rng.permutation(test)]
+    assert [list(a) for a in labels] != [list(a) for a in items["labels"]]
+    items.assign(labels=labels).to_parquet(prepared / ITEMS_FILE, index=False)
+    held_out = set(items["item_id"][np.isin(split, [VAL, TEST])])
+    interactions = pd.read_parquet(prepared / INTERACTIONS_FILE)
+    users = interactions["user_id"].to_numpy().copy()
+    rows = np.flatnonzero(interactions["item_id"].isin(held_out))
+    users[rows] = users[rng.permutation(rows)]
+    assert (users != interactions["user_id"]).any()
+    interactions = interactions.assign(user_id=users).drop_duplicates()
+    interactions.to_parquet(prepared / INTERACTIONS_FILE, index=False)
+
+
+def test_permuting_what_is_held_out_changes_no_artefact(pipeline):
+    before = train_all(pipeline)
+    assert {path.rsplit("/", 1)[1] for path in before} >= {
+        *("item_vectors.npz", "item_probabilities.npz", "item_confidence.npz"),
+        *("best.ckpt", "last.ckpt", "metrics.csv", "metrics.json", "manifest.json", "config.yaml"),
+    }
+    permute_held_out(pipeline)
+    after = train_all(pipeline)
+    assert before.keys() == after.keys()
+    assert [path for path in before if before[path] != after[path]] == []
+
+
+def without_guard_on_labels(items, interactions):
+    return items, interactions[~interactions["item_id"].isin(items.loc[items["split"].isin([VAL, TEST]), "item_id"])]
+
+
+def without_guard_on_interactions(items, interactions):
+    return items.assign(labels=items["labels"].where(items["split"] != TEST, None)), interactions
+
+
+@pytest.mark.parametrize("no_guard", [without_guard_on_labels, without_guard_on_interactions])
+def test_the_test_above_fails_without_the_guard(pipeline, monkeypatch, no_guard):
+    monkeypatch.setattr(folds, "withhold", no_guard)
+    before = train_all(pipeline, ("image_only",))
+    permute_held_out(pipeline)
+    after = train_all(pipeline, ("image_only",))
+    assert before.keys() != after.keys() or any(before[path] != after[path] for path in before)
+
+
+def test_items_without_image_may_train_cf_models(pipeline):
+    fold = folds.open_fold(pipeline.outputs_dir / "tiny" / PREPARED, 0)
+    allowed = fold.items.loc[~fold.items["split"].isin([VAL, TEST]), "item_id"]
+    assert set(fold.train_interactions["item_id"]) <= set(allowed)
+    assert not (fold.items["split"] == CONTEXT).any()  # every item of the tiny dataset has an image
