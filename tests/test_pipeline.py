@@ -90,7 +90,7 @@ def test_tuning_needs_trials_and_a_study_of_its_own(pipeline):
 
 def test_runs_of_another_state_of_the_dataset_are_left_out(pipeline):
     pipeline.classify("image_only", "epochs=1")
-    pipeline.run("prepare_dataset", "dataset.min_items_per_label=30")
+    pipeline.run("prepare_dataset", "dataset.min_items_per_label=35")
     with pytest.raises(ArtifactError, match="no finished run"):
         pipeline.run("predict_testset")
 

@@ -5,7 +5,7 @@ and neither the number of workers nor of devices changes what is drawn.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -109,15 +109,15 @@ def n_unlabelled_images(cfg: ClassifierTrainingConfig, n_labelled: int, n_unlabe
 
 
 class StepSampler(Sampler[int]):
-    """The absolute steps of one epoch; Lightning sets the epoch."""
+    """The absolute steps of the epoch that begins.
 
-    def __init__(self, steps_per_epoch: int) -> None:
+    It asks how many steps were taken, instead of being told the epoch (``set_epoch``), since Lightning tells a resumed
+    run's first epoch neither in time nor right.
+    """
+
+    def __init__(self, steps_per_epoch: int, steps_taken: Callable[[], int]) -> None:
         self._steps_per_epoch = steps_per_epoch
-        self._epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Start at the first step of ``epoch``."""
-        self._epoch = epoch
+        self._steps_taken = steps_taken
 
     def __len__(self) -> int:
         """Steps an epoch."""
@@ -125,7 +125,8 @@ class StepSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         """Steps in order; the shuffling is in the stream."""
-        return iter(range(self._epoch * self._steps_per_epoch, (self._epoch + 1) * self._steps_per_epoch))
+        first = self._steps_taken()
+        return iter(range(first, first + self._steps_per_epoch))
 
 
 class EvaluationBatches(Dataset):

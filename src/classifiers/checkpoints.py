@@ -42,7 +42,9 @@ class CurveRecorder(Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Add the epoch that has ended."""
         assert isinstance(pl_module, MultitaskModule)
-        self._rows = [*self._rows, pl_module.epoch_curves]
+        row = pl_module.curve_row()
+        pl_module.log_dict({name: value for name, value in row.items() if name != "epoch"}, rank_zero_only=True)
+        self._rows = [*self._rows, row]
         if not trainer.is_global_zero:
             return
         names = list(dict.fromkeys(name for row in self._rows for name in row))

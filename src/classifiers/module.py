@@ -41,15 +41,15 @@ class MultitaskModule(lightning.LightningModule):
         self.network = network
         self.positive_weight: Tensor
         self.register_buffer("positive_weight", inputs.positive_weight, persistent=False)
-        self.epoch_curves: dict[str, float] = {}
         self._cfg, self._inputs = cfg, inputs
-        self._steps_per_epoch, self._definition_hash = steps_per_epoch, definition_hash
+        self.steps_per_epoch, self._definition_hash = steps_per_epoch, definition_hash
         self._sums: dict[str, Tensor] = {}
+        self._val_metrics: dict[str, float] = {}
         self._val: list[tuple[Tensor, Tensor]] = []
 
     def configure_optimizers(self) -> Any:
         """One optimizer; its schedule advances by step and starts anew with each phase."""
-        steps = self._steps_per_epoch * self._cfg.epochs
+        steps = self.steps_per_epoch * self._cfg.epochs
         optimizer, schedule = build_optimizer(
             self.network.parameters(), self._cfg.optimizer, float(self._cfg.lr or 0), steps
         )
@@ -110,16 +110,13 @@ class MultitaskModule(lightning.LightningModule):
         loss = classification_loss(scores, targets, self.positive_weight).mean()
         phase = self._cfg.method.phases[self.current_epoch // self._cfg.epochs]
         self.log(SELECTION_METRIC, value if phase.selects and np.isfinite(value) else 0.0, rank_zero_only=True)
-        self.epoch_curves = {"val/mAP": value, "val/loss": loss.item()}
+        self._val_metrics = {"val/mAP": value, "val/loss": loss.item()}
 
-    def on_train_epoch_end(self) -> None:
-        """Complete the epoch's row of the learning curves."""
-        train = {f"train/{name}": (total / self._steps_per_epoch).item() for name, total in self._sums.items()}
+    def curve_row(self) -> dict[str, float]:
+        """One row of learning curves: the ending epoch's mean training losses, validation mAP and loss."""
+        train = {f"train/{name}": (total / self.steps_per_epoch).item() for name, total in self._sums.items()}
         lr = self.trainer.optimizers[0].param_groups[0]["lr"]
-        self.epoch_curves = {"epoch": self.current_epoch, **train, **self.epoch_curves, "lr": lr}
-        self.log_dict(
-            {name: value for name, value in self.epoch_curves.items() if name != "epoch"}, rank_zero_only=True
-        )
+        return {"epoch": self.current_epoch, **train, **self._val_metrics, "lr": lr}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Tie the checkpoint to this run's definition."""
@@ -130,7 +127,7 @@ class MultitaskModule(lightning.LightningModule):
         check_definition(checkpoint, self._definition_hash)
 
     def _step(self, batch_idx: int) -> int:
-        return self.current_epoch * self._steps_per_epoch + batch_idx
+        return self.current_epoch * self.steps_per_epoch + batch_idx
 
     def _augment(self, batch: dict[str, Any], step: int) -> Tensor:
         """Colour augmentation on the device: labelled images draw from a generator of their own."""

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from src.classifiers.module import MultitaskModule
 from src.classifiers.network import MultitaskNetwork
 from src.classifiers.settings import CF2LABEL, fine_tuning_run, load_fold, requirements, resolve
 from src.config import ClassifierTrainingConfig
+from src.console import quiet_lightning
 from src.data.folds import FoldData
 from src.data.store import ImageStore
 from src.data.transforms import check_store_size
@@ -63,27 +63,33 @@ def _fine_tune(cfg: ClassifierTrainingConfig, fold: FoldData, run: Run) -> dict[
     save_yaml(run.directory / CONFIG_FILE, plain(cfg))
     steps_per_epoch = math.ceil(len(inputs.image_row) / cfg.batch_size)
     module = MultitaskModule(cfg, network, inputs, steps_per_epoch=steps_per_epoch, definition_hash=definition_hash)
-    trainer = _build_trainer(cfg, run.directory)
-    if cfg.batch_size % trainer.world_size:
-        raise ConfigError(f"batch_size {cfg.batch_size} should be a multiple of the {trainer.world_size} devices.")
     if cfg.trainer.compile:
         network.backbone.compile()
+    with quiet_lightning():
+        _fit(cfg, module, inputs, store, run.directory)
+    load_weights(network, run.directory / BEST, definition_hash)
+    scores = predict_scores(network, _validation_batches(cfg, inputs, store), module.device)
+    return _metrics(inputs, scores, fold.label_names)
+
+
+def _fit(
+    cfg: ClassifierTrainingConfig, module: MultitaskModule, inputs: TrainingInputs, store: ImageStore, directory: Path
+) -> None:
+    """Train to the last epoch, from the last checkpoint if there is one."""
+    trainer = _build_trainer(cfg, directory)
     rank, n_ranks = trainer.global_rank, trainer.world_size
-    last = run.directory / LAST
+    if cfg.batch_size % n_ranks:
+        raise ConfigError(f"batch_size {cfg.batch_size} should be a multiple of the {n_ranks} devices.")
+    batches = TrainingBatches(cfg, inputs, store, rank, n_ranks)
+    sampler = StepSampler(module.steps_per_epoch, lambda: trainer.global_step)
+    last = directory / LAST
     trainer.fit(
         module,
-        batch_loader(
-            TrainingBatches(cfg, inputs, store, rank, n_ranks),
-            sampler=StepSampler(steps_per_epoch),
-            num_workers=cfg.trainer.num_workers,
-        ),
+        batch_loader(batches, sampler=sampler, num_workers=cfg.trainer.num_workers),
         batch_loader(_validation_batches(cfg, inputs, store, rank, n_ranks)),
         ckpt_path=last if last.is_file() else None,
         weights_only=True,
     )
-    load_weights(network, run.directory / BEST, definition_hash)
-    scores = predict_scores(network, _validation_batches(cfg, inputs, store), module.device)
-    return _metrics(inputs, scores, run.directory, fold.label_names)
 
 
 def _validation_batches(
@@ -107,8 +113,6 @@ def _build_trainer(cfg: ClassifierTrainingConfig, directory: Path) -> lightning.
     loggers = [
         TensorBoardLogger(directory, name="", version="tensorboard") for name in cfg.loggers if name == "tensorboard"
     ]
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
     return lightning.Trainer(
         accelerator=cfg.trainer.accelerator,
         devices=cfg.trainer.devices if cfg.trainer.devices == "auto" else int(cfg.trainer.devices),
@@ -128,7 +132,7 @@ def _build_trainer(cfg: ClassifierTrainingConfig, directory: Path) -> lightning.
     )
 
 
-def _metrics(inputs: TrainingInputs, scores: np.ndarray, directory: Path, label_names: list[str]) -> dict[str, Any]:
+def _metrics(inputs: TrainingInputs, scores: np.ndarray, label_names: list[str]) -> dict[str, Any]:
     per_class = average_precision(inputs.val_targets, scores)
     return {
         "val_mAP": mean_average_precision(inputs.val_targets, scores),

@@ -55,7 +55,7 @@ class CornacConfig(RecommenderConfig):
     """Any Cornac model with item vectors, by class name and parameters."""
 
     name: str = "cornac"
-    model: str = "MF"
+    model: str = "WBPR"
     params: dict[str, Any] = field(default_factory=dict)
 
 
@@ -64,10 +64,10 @@ class CF2LabelConfig:
     """Label classifier on CF vectors alone (paper, section 4.2)."""
 
     n_folds: int = 5
-    hidden_size: int | None = None  # null: halfway between f and the number of labels
-    dropout: float = 0.1
+    hidden_size: int | None = 256  # null: halfway between f and the number of labels, as the original
+    dropout: float = 0.5
     lr: float = 0.003
-    weight_decay: float = 0.01
+    weight_decay: float = 0.3
     batch_size: int = 128
-    max_steps: int = 600
+    max_steps: int = 500
     class_weighting: str = "none"  # probabilities stay calibrated, as distillation needs

@@ -88,7 +88,7 @@ class PredictConfig:
 class EvaluateConfig:
     """``main_evaluate_methods.py``."""
 
-    dataset: Any = MISSING
+    dataset: DatasetConfig = MISSING
     study: str = "main"
     protocol: str = "valid"  # valid | paper
     baseline: str = "image_only"

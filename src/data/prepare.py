@@ -93,8 +93,8 @@ def check_settings(dataset: DatasetConfig) -> None:
         value = getattr(dataset, name)
         if value < smallest:
             raise ConfigError(f"dataset.{name} should be at least {smallest}, but is {value}.")
-    if dataset.name in ("", "evaluation", ".", "..") or "/" in dataset.name:
-        raise ConfigError(f"dataset.name should be a folder name other than evaluation, but is {dataset.name!r}.")
+    if dataset.name in ("", "all", "evaluation", ".", "..") or "/" in dataset.name:
+        raise ConfigError(f"dataset.name should be a folder name other than all and evaluation, but is {dataset.name!r}.")
 
 
 def define(dataset: DatasetConfig) -> dict[str, Any]:

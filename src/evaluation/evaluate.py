@@ -39,7 +39,7 @@ def evaluate(cfg: EvaluateConfig) -> dict[str, Any]:
     """
     check_choice("protocol", cfg.protocol, ("valid", "paper"))
     outputs_dir = Path(cfg.outputs_dir)
-    name = cfg.dataset if isinstance(cfg.dataset, str) else cfg.dataset.name
+    name = cfg.dataset.name
     if name != "all":
         return _evaluate_dataset(outputs_dir / name, cfg)[0]
     found = sorted(path.parent for path in outputs_dir.glob(f"*/{RESULTS_FILE}") if path.parent.name != EVALUATION_DIR)

@@ -104,11 +104,10 @@ def _count(negatives: np.ndarray, positives: np.ndarray) -> tuple[int, int]:
     """Pairs whose negative lies below the positive, and pairs whose negative does not lie above it."""
     if len(positives) > SORT_ABOVE:
         ordered = np.sort(negatives)
-        sides = (np.searchsorted(ordered, positives, side=side).sum() for side in ("left", "right"))
-        below, not_above = map(int, sides)
+        below, not_above = (int(np.searchsorted(ordered, positives, side=side).sum()) for side in ("left", "right"))
         return below, not_above
-    below = sum(np.count_nonzero(negatives < score) for score in positives)
-    return below, below + sum(np.count_nonzero(negatives == score) for score in positives)
+    below = int(sum(np.count_nonzero(negatives < score) for score in positives))
+    return below, below + int(sum(np.count_nonzero(negatives == score) for score in positives))
 
 
 def _set(scores: np.ndarray, entries: tuple[np.ndarray, np.ndarray], value: float) -> None:

@@ -68,8 +68,8 @@ def out_of_fold_probabilities(
     for held, rows in enumerate(train_rows):
         if len(rows) < 2:
             raise DataError(
-                f"CF2Label needs at least two labelled items with a CF vector outside fold {held} of {cfg.n_folds}, but "
-                f"has {len(rows)}; raise label_ratio, or lower cf2label.n_folds."
+                f"CF2Label needs at least two labelled items with a CF vector outside fold {held} of {cfg.n_folds}, "
+                f"but has {len(rows)}; raise label_ratio, or lower cf2label.n_folds."
             )
     goals = torch.from_numpy(targets).float()
     predictions = fit_fold_ensemble(_standardized(vectors), goals, train_rows, cfg, seed).numpy()

@@ -10,8 +10,8 @@ from src.config import BPRConfig, CornacConfig
 from src.errors import ConfigError
 from src.recommenders.base import Factors
 
-WORKING_MODELS = ("BPR", "WBPR", "MF", "PMF", "NMF", "WMF", "HPF", "LightGCN")
-"""Models known to give item vectors from interactions alone; some need a package of their own."""
+WORKING_MODELS = ("BPR", "WBPR", "HPF", "NMF", "PMF", "MF")
+"""Models known to give item vectors from interactions alone, without a further package."""
 
 
 def bpr_config(cfg: BPRConfig) -> CornacConfig:
@@ -92,14 +92,15 @@ def _model_class(name: str) -> Any:
     import cornac.models
     from cornac.models.recommender import MEASURE_DOT
 
-    model = getattr(cornac.models, name, None)
+    model: Any = getattr(cornac.models, name, None)
     advice = f"set recommender.model to one that has, such as {', '.join(WORKING_MODELS)}."
     if not inspect.isclass(model):
         raise ConfigError(f"Cornac has no model named {name!r}; {advice}")
     if not hasattr(model, "get_item_vectors"):
         raise ConfigError(f"Cornac's {name} has no item vectors; {advice}")
     try:
-        measure = model().get_vector_measure()
+        instance: Any = model()
+        measure = instance.get_vector_measure()
     except TypeError as error:
         raise ConfigError(f"Cornac's {name} cannot be built from interactions alone ({error}); {advice}") from error
     if measure != MEASURE_DOT:

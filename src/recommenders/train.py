@@ -52,7 +52,9 @@ def _measure(cfg: RecommenderTrainingConfig, user_item: UserItem) -> dict[str, A
     rng = np.random.default_rng(derive_seed(cfg.seed, "recommender hold-out"))
     train, test = hold_out(user_item.matrix, cfg.recommender.auc_holdout, rng)
     model = build_recommender(cfg.recommender, cfg.trainer)
-    logger.info("Fitting %s on %d of %d interactions for its AUC.", cfg.recommender.name, train.nnz, train.nnz + test.nnz)
+    logger.info(
+        "Fitting %s on %d of %d interactions for its AUC.", cfg.recommender.name, train.nnz, train.nnz + test.nnz
+    )
     model.fit(train, derive_seed(cfg.seed, "recommender measured"))
     auc = asdict(recommender_auc(model.user_scores, train, test))
     logger.info("%s: AUC %.4f on %d held-out interactions.", cfg.recommender.name, auc["strict"], test.nnz)

@@ -127,7 +127,7 @@ class MultinomialLoss(torch.autograd.Function):
             grad_vectors.addmm_(logits.T, part)
             if grad_bias is not None:
                 grad_bias += logits.sum(dim=0)
-        ctx.save_for_backward(grad_hidden, grad_vectors, *([] if grad_bias is None else [grad_bias]))  # type: ignore[attr-defined]
+        ctx.save_for_backward(grad_hidden, grad_vectors, *([] if grad_bias is None else [grad_bias]))
         ctx.n_users = n_users  # type: ignore[attr-defined]
         return loss / n_users
 

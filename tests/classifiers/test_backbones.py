@@ -38,12 +38,17 @@ def test_each_backbone_config_builds_and_maps_images_to_features(name):
     assert network(IMAGES).shape == (2, n_features)
 
 
-def test_the_default_backbone_recognises_with_its_weights():
+def test_the_default_backbone_takes_every_array_of_its_package():
     network, _ = build_backbone(compose_config("train_classifier").backbone)
-    random, _ = build_backbone(config(architecture="tf_efficientnet_lite0"))
-    loaded, untrained = network.state_dict(), random.state_dict()
-    assert all(not torch.equal(loaded[name], untrained[name]) for name in loaded if name.endswith("running_mean"))
-    assert (loaded["bn1.running_var"] > 0).all()
+    state, loaded = backbones._package_state(), network.state_dict()
+    for ours, theirs in {
+        "conv_stem.weight": "_conv_stem.weight",
+        "blocks.2.1.conv_dw.weight": "_blocks.4._depthwise_conv.weight",
+        "blocks.6.0.bn3.running_var": "_blocks.15._bn2.running_var",
+        "conv_head.weight": "_conv_head.weight",
+        "bn2.bias": "_bn1.bias",
+    }.items():
+        assert torch.equal(loaded[ours], state[theirs]), ours
 
 
 def test_weights_from_a_local_file(tmp_path):
@@ -52,7 +57,7 @@ def test_weights_from_a_local_file(tmp_path):
     save_file(network.state_dict(), tmp_path / "w.safetensors")
     for suffix in ("pth", "safetensors"):
         loaded, _ = build_backbone(config(weights=str(tmp_path / f"w.{suffix}")))
-        assert torch.equal(loaded.state_dict()["conv1.weight"], network.state_dict()["conv1.weight"])
+        assert all(torch.equal(value, network.state_dict()[name]) for name, value in loaded.state_dict().items())
 
 
 def test_a_file_that_does_not_fit_is_refused(tmp_path):

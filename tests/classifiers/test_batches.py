@@ -27,8 +27,7 @@ def test_a_stream_of_one_index_fills_a_batch():
 
 
 def test_the_sampler_counts_steps_over_epochs():
-    sampler = StepSampler(3)
-    sampler.set_epoch(2)
+    sampler = StepSampler(3, lambda: 6)
     assert list(sampler) == [6, 7, 8]
     assert len(sampler) == 3
 

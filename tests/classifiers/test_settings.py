@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from src.classifiers.settings import fine_tuning_run, load_fold, requirements, resolve
@@ -5,16 +7,22 @@ from src.errors import ConfigError
 from src.runs import run_directory
 
 
-def resolved(pipeline, *overrides):
-    return resolve(pipeline.config("train_classifier", *overrides))
+def resolved(pipeline, *overrides, tuned=None):
+    cfg = pipeline.config("train_classifier", *overrides)
+    return resolve(replace(cfg, tuned={"0.2": {"settings": tuned}}) if tuned else cfg)
 
 
 def test_settings_come_from_the_command_then_tuning_then_the_method(shared_pipeline):
-    tuned = "tuned={'0.2':{settings:{alpha:0.5}}}"
-    assert resolved(shared_pipeline, "method=mtl_uniform").alpha == 0.2
-    assert resolved(shared_pipeline, "method=mtl_uniform", "label_ratio=0.2", f"+{tuned}").alpha == 0.5
-    assert resolved(shared_pipeline, "method=mtl_uniform", "label_ratio=0.4", f"+{tuned}").alpha == 0.2
-    assert resolved(shared_pipeline, "method=mtl_uniform", "label_ratio=0.2", f"+{tuned}", "alpha=0.7").alpha == 0.7
+    mtl, tuned = "method=mtl_uniform", {"alpha": 0.5}
+    assert resolved(shared_pipeline, mtl).alpha == 0.2
+    assert resolved(shared_pipeline, mtl, "label_ratio=0.2", tuned=tuned).alpha == 0.5
+    assert resolved(shared_pipeline, mtl, "label_ratio=0.4", tuned=tuned).alpha == 0.2
+    assert resolved(shared_pipeline, mtl, "label_ratio=0.2", "alpha=0.7", tuned=tuned).alpha == 0.7
+
+
+def test_tuning_may_set_tunable_settings_only(shared_pipeline):
+    with pytest.raises(ConfigError, match=r"tuned config sets \['epochs'\]; it may set alpha"):
+        resolved(shared_pipeline, "label_ratio=0.2", tuned={"epochs": 3})
 
 
 def test_a_method_needs_only_what_has_weight(shared_pipeline):
@@ -54,7 +62,6 @@ def test_the_recommender_does_not_define_a_run_without_cf(shared_pipeline):
         ("loss.distance=l3", r"loss\.distance should be one of paper, squared, but is 'l3'"),
         ("loss.class_weighting=x", r"loss\.class_weighting should be one of"),
         ("method.phases=[]", r"method\.phases should hold at least one phase"),
-        ("+tuned={'1':{settings:{epochs:3}}}", r"tuned config sets \['epochs'\]; it may set alpha"),
     ],
 )
 def test_settings_out_of_range_are_refused(shared_pipeline, override, message):

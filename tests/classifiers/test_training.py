@@ -126,4 +126,4 @@ def test_a_validation_batch_of_one_and_classes_without_positives(pipeline):
 
 def test_cf2label_knows_the_planted_labels(shared_pipeline):
     metrics = shared_pipeline.classify("cf2label")
-    assert metrics["mAP"] > 0.6
+    assert metrics["mAP"] > 0.5

@@ -213,7 +213,7 @@ def test_missing_tables_and_images(hand_made, tmp_path):
     [
         ({"store_size": 0}, r"dataset\.store_size should be at least 1, but is 0"),
         ({"max_aspect_ratio": 0.5}, r"dataset\.max_aspect_ratio should be at least 1\.0, but is 0\.5"),
-        ({"name": "evaluation"}, r"dataset\.name should be a folder name other than evaluation"),
+        ({"name": "evaluation"}, r"dataset\.name should be a folder name other than all and evaluation"),
         ({"name": "../x"}, r"dataset\.name should be a folder name"),
     ],
 )

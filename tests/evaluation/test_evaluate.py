@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from src.artifacts import Predictions, save_yaml
-from src.config import EvaluateConfig
+from src.config import DatasetConfig, EvaluateConfig
 from src.errors import ArtifactError, ConfigError
 from src.evaluation.evaluate import evaluate
 from src.evaluation.metrics import mean_average_precision
@@ -19,8 +19,8 @@ EFFECTS = {"mtl_loss": 1.5, "image_only": 0.0, "sequential": 0.0}
 
 
 def _config(outputs_dir, **changes) -> EvaluateConfig:
-    settings = {"dataset": "toys", "outputs_dir": str(outputs_dir), "n_resamples": 60, "n_permutations": 60}
-    return EvaluateConfig(**settings | changes)
+    settings = {"outputs_dir": str(outputs_dir), "n_resamples": 60, "n_permutations": 60} | changes
+    return EvaluateConfig(dataset=DatasetConfig(name=settings.pop("dataset", "toys")), **settings)
 
 
 def _read_csv(path) -> dict[str, dict[str, str]]:

@@ -26,7 +26,9 @@ def test_planted_clusters_are_recovered():
     assert result.mean_average_precision > 0.98
     assert result.probs.dtype == np.float32
     shuffled = vectors[np.random.default_rng(0).permutation(200)]
-    assert out_of_fold_probabilities(shuffled, targets, np.ones(200, bool), groups, QUICK, 0).mean_average_precision < 0.6
+    assert (
+        out_of_fold_probabilities(shuffled, targets, np.ones(200, bool), groups, QUICK, 0).mean_average_precision < 0.6
+    )
 
 
 def test_folds_keep_groups_together_and_do_not_depend_on_the_other_items():

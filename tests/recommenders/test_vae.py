@@ -121,7 +121,7 @@ def test_scores_are_vectors_times_users_plus_bias():
     model = VAERecommender(VAEConfig(n_factors=8, max_steps=30), TRAINER)
     model.fit(block_matrix(), 0)
     scores, factors = model.user_scores(np.array([0, 5])), model.item_factors()
-    users, residual, *_ = np.linalg.lstsq(factors.vectors, (scores - factors.bias).T, rcond=None)
+    users, *_ = np.linalg.lstsq(factors.vectors, (scores - factors.bias).T, rcond=None)
     np.testing.assert_allclose(factors.vectors @ users, (scores - factors.bias).T, atol=1e-4)
 
 

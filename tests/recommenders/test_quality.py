@@ -1,0 +1,82 @@
+"""Table 3 and Table 4 on the embedded dataset: takes minutes."""
+
+from dataclasses import asdict
+
+import cornac
+import numpy as np
+import pytest
+import torch
+from cornac.data import Dataset
+
+from src.config import BPRConfig, MostPopularConfig, RecommenderTrainingConfig, TrainerConfig, VAEConfig, to_dataclass
+from src.data.folds import open_fold
+from src.recommenders.auc import recommender_auc
+from src.recommenders.interactions import build_user_item, hold_out
+from src.recommenders.train import train_recommender
+from src.runs import derive_seed
+
+pytestmark = pytest.mark.slow
+
+TRAINER = TrainerConfig(accelerator="cpu", progress_bar=False)
+
+
+@pytest.fixture(scope="module")
+def emoji(tmp_path_factory):
+    from hydra import compose, initialize
+    from hydra.core.global_hydra import GlobalHydra
+
+    from src.config import register_configs
+    from src.data.prepare import prepare_dataset
+
+    outputs = tmp_path_factory.mktemp("outputs")
+    GlobalHydra.instance().clear()
+    register_configs()
+    with initialize(version_base="1.3", config_path="../../configs"):
+        cfg = to_dataclass(compose("prepare_dataset", overrides=["dataset=emoji", f"outputs_dir={outputs}"]))
+    prepare_dataset(cfg)
+    return cfg.dataset, outputs
+
+
+@pytest.fixture(scope="module")
+def metrics(emoji):
+    dataset, outputs = emoji
+    return {
+        recommender.name: train_recommender(
+            RecommenderTrainingConfig(
+                dataset=dataset, recommender=recommender, trainer=TRAINER, outputs_dir=str(outputs)
+            )
+        )
+        for recommender in (MostPopularConfig(), BPRConfig(), VAEConfig())
+    }
+
+
+def test_vae_recommends_better_than_bpr_and_popularity(metrics):
+    assert metrics["vae"]["auc_strict"] > metrics["bpr"]["auc_strict"] > metrics["most_popular"]["auc_strict"]
+
+
+def test_vae_vectors_know_at_least_as_much_of_the_labels_as_those_of_bpr(metrics):
+    vae, bpr = metrics["vae"]["pre_check"], metrics["bpr"]["pre_check"]
+    assert vae["cf2label_mAP"] >= bpr["cf2label_mAP"]
+    assert vae["cf2label_mAP"] > 5 * vae["popularity_mAP"]
+    assert vae["shuffled_mAP"] < 2 * vae["popularity_mAP"]
+
+
+def test_vae_is_as_good_as_that_of_cornac(emoji, metrics):
+    _, outputs = emoji
+    matrix = build_user_item(open_fold(outputs / "emoji" / "prepared", 0).train_interactions).matrix
+    train, test = hold_out(matrix, 0.2, np.random.default_rng(derive_seed(0, "recommender hold-out")))
+    entries = train.tocoo()
+    users, items = ({index: index for index in range(size)} for size in matrix.shape)
+    uir = (entries.row.astype(int), entries.col.astype(int), entries.data.astype(float))
+    dataset = Dataset(matrix.shape[0], matrix.shape[1], users, items, uir)
+    model = cornac.models.VAECF(
+        k=32, autoencoder_structure=[64], learning_rate=0.01, batch_size=1024, n_epochs=20, seed=0
+    ).fit(dataset)
+
+    @torch.no_grad()
+    def scores(chosen):
+        latent, _ = model.vae.encode(torch.from_numpy(train[chosen].toarray()))
+        return model.vae.decoder(latent).numpy()
+
+    reference = asdict(recommender_auc(scores, train, test))
+    assert metrics["vae"]["auc_strict"] >= reference["strict"] - 0.01
