@@ -10,7 +10,7 @@ SIZE = 32
 N_CLASSES = 12
 
 
-def write_planted_dataset(folder: Path, n_items: int = 480, n_users: int = 600, seed: int = 0) -> Path:
+def write_planted_dataset(folder: Path, n_items: int = 480, n_users: int = 1500, seed: int = 0) -> Path:
     """Write ``items.csv``, ``interactions.csv`` and ``images/`` to ``folder`` and return it.
 
     Each item has one latent class. It shows in the pixels as a smooth pattern of its own under stronger nuisance

@@ -28,15 +28,15 @@ class VAEConfig(RecommenderConfig):
 
     name: str = "vae"
     item_bias: bool = True
-    latent_size: int = 32
+    latent_size: int = 64
     activation: str = "tanh"  # tanh | relu | sigmoid
-    normalize_input: bool = True  # a user's interactions, the encoder's input, are scaled to unit L2 norm
-    init_scale: float = 1.0  # of the initial item vectors, 1: as torch's Linear
-    beta: float = 1.0  # weight of the KL term
-    dropout: float = 0.0  # of the input interactions
+    normalize_input: bool = False  # a user's interactions, the encoder's input, are scaled to unit L2 norm
+    init_scale: float = 0.1  # of the initial item vectors, 1: as torch's Linear; rare items keep what they start with
+    beta: float = 0.01  # weight of the KL term
+    dropout: float = 0.5  # of the input interactions: the decoder must tell items from other items
     lr: float = 0.01
     weight_decay: float = 0.0
-    batch_size: int = 1024  # users
+    batch_size: int = 512  # users
     max_steps: int = 3000
 
 
