@@ -72,7 +72,7 @@ def test_predicting_again_reuses_and_force_repeats_with_the_same_scores(finished
 def test_tuning_runs_are_never_predicted(pipeline, tmp_path):
     tuned = pipeline.classify("image_only", "experiment=tune", f"tuned_dir={tmp_path}", "lr=null", "epochs=1")
     entry = yaml.safe_load((tmp_path / "tiny-test_resnet-image_only.yaml").read_text())["1"]
-    assert len(entry["trials"]) == 3
+    assert len(entry["trials"]) == 4
     assert entry["settings"] == tuned["settings"]
     assert max(trial["val_mAP"] for trial in entry["trials"]) == pytest.approx(tuned["val_mAP"])
     with pytest.raises(ArtifactError, match=r"has no finished run of study 'main'; .*main_train_classifier\.py"):

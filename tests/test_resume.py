@@ -58,7 +58,11 @@ def kill(pipeline, sabotage, *overrides):
     assert process.returncode == -signal.SIGKILL, process.stderr
 
 
-@pytest.mark.parametrize("sabotage", [KILL_MID_EPOCH, KILL_BEFORE_METRICS, KILL_BEFORE_MANIFEST, KILL_IN_A_CHECKPOINT])
+@pytest.mark.parametrize(
+    "sabotage",
+    [KILL_MID_EPOCH, KILL_BEFORE_METRICS, KILL_BEFORE_MANIFEST, KILL_IN_A_CHECKPOINT],
+    ids=["mid-epoch", "before metrics", "before manifest", "in a checkpoint"],
+)
 def test_a_killed_run_resumes_to_the_same_metrics(pipeline, tmp_path, sabotage):
     command = ("mtl_uniform", "label_ratio=0.4", "epochs=4")
     kill(pipeline, sabotage, *command)
