@@ -24,5 +24,5 @@ def run_stage(stage: Callable[[Any], dict[str, Any]], cfg: DictConfig) -> dict[s
         logger.error("%s", error)
         sys.exit(1)
     except KeyboardInterrupt:
-        logger.error("Stopped. The same command again goes on from the last finished epoch.")
+        logger.error("Stopped. The same command again goes on where it can.")
         sys.exit(130)

@@ -51,7 +51,13 @@ class Pipeline:
     def overrides(self, stage: str) -> list[str]:
         """What every command of ``stage`` on this dataset is called with."""
         if stage == "evaluate_methods":
-            return ["dataset=tabular", "dataset.name=tiny", f"outputs_dir={self.outputs_dir}", "n_resamples=200", "n_permutations=200"]
+            return [
+                "dataset=tabular",
+                "dataset.name=tiny",
+                f"outputs_dir={self.outputs_dir}",
+                "n_resamples=200",
+                "n_permutations=200",
+            ]
         common = [
             "dataset=tabular",
             "dataset.name=tiny",

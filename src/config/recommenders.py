@@ -28,7 +28,7 @@ class VAEConfig(RecommenderConfig):
 
     name: str = "vae"
     item_bias: bool = True
-    latent_size: int = 64
+    latent_size: int = 128
     activation: str = "tanh"  # tanh | relu | sigmoid
     normalize_input: bool = False  # a user's interactions, the encoder's input, are scaled to unit L2 norm
     init_scale: float = 0.1  # of the initial item vectors, 1: as torch's Linear; rare items keep what they start with
@@ -36,7 +36,7 @@ class VAEConfig(RecommenderConfig):
     dropout: float = 0.5  # of the input interactions: the decoder must tell items from other items
     lr: float = 0.01
     weight_decay: float = 0.0
-    batch_size: int = 512  # users
+    batch_size: int = 1024  # users
     max_steps: int = 3000
 
 

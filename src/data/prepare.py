@@ -94,7 +94,9 @@ def check_settings(dataset: DatasetConfig) -> None:
         if value < smallest:
             raise ConfigError(f"dataset.{name} should be at least {smallest}, but is {value}.")
     if dataset.name in ("", "all", "evaluation", ".", "..") or "/" in dataset.name:
-        raise ConfigError(f"dataset.name should be a folder name other than all and evaluation, but is {dataset.name!r}.")
+        raise ConfigError(
+            f"dataset.name should be a folder name other than all and evaluation, but is {dataset.name!r}."
+        )
 
 
 def define(dataset: DatasetConfig) -> dict[str, Any]:

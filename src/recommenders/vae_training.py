@@ -1,9 +1,5 @@
 """Training of the VAE: a Lightning loop over a fixed number of batches of users."""
 
-import contextlib
-import logging
-import warnings
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +11,7 @@ from scipy import sparse
 from torch.utils.data import DataLoader, Dataset
 
 from src.config import TrainerConfig, VAEConfig
+from src.console import quiet_lightning
 from src.recommenders.base import Factors
 from src.recommenders.interactions import rows_of
 from src.recommenders.vae import VAE, MultinomialLoss, kl_divergence
@@ -105,7 +102,7 @@ class VAERecommender:
         vae = VAE(matrix.shape[1], self.cfg, generator)
         module = VAEModule(vae, self.cfg, seed)
         batches = UserBatches(matrix, self.cfg.batch_size, self.cfg.max_steps, derive_seed(seed, "batches"))
-        with _quiet_lightning():
+        with quiet_lightning():
             trainer = lightning.Trainer(max_steps=self.cfg.max_steps, **_trainer_options(self.trainer))
             trainer.fit(module, DataLoader(batches, batch_size=None))
         self._vae, self._matrix, self.curve = vae.cpu().eval(), matrix, module.curve
@@ -132,17 +129,3 @@ def _trainer_options(cfg: TrainerConfig) -> dict[str, Any]:
         "enable_model_summary": False,
         "logger": False,
     }
-
-
-@contextlib.contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Hold back Lightning's advertisements and its advice on worker processes, which batches this cheap do not need."""
-    chatter = logging.getLogger("lightning.pytorch")
-    level = chatter.level
-    chatter.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="lightning")
-            yield
-    finally:
-        chatter.setLevel(level)
