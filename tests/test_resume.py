@@ -19,8 +19,8 @@ def training_step(self, batch, batch_idx):
 MultitaskModule.training_step = training_step
 """
 KILL_BEFORE_METRICS = """
-from src.classifiers import train
-train.predict_scores = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+from src.classifiers import fine_tuning
+fine_tuning.predict_scores = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 """
 KILL_BEFORE_MANIFEST = """
 from src import runs

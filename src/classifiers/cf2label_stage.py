@@ -12,7 +12,6 @@ from src.artifacts import (
     ItemProbabilities,
     save_yaml,
 )
-from src.classifiers.settings import cf2label_run
 from src.classifiers.vectors import load_vectors
 from src.config import ClassifierTrainingConfig
 from src.data.folds import TRAIN, FoldData, label_mask
@@ -21,8 +20,8 @@ from src.recommenders.cf2label import item_confidence, out_of_fold_probabilities
 from src.runs import Run, plain
 
 
-def train_cf2label(cfg: ClassifierTrainingConfig, fold: FoldData) -> dict[str, Any]:
-    """Run CF2Label on the train items that have a CF vector; returns its metrics.
+def fit_cf2label(cfg: ClassifierTrainingConfig, fold: FoldData, run: Run) -> dict[str, Any]:
+    """Run CF2Label on the train items that have a CF vector, into ``run``'s directory; returns its metrics.
 
     Raises:
         ArtifactError: The CF vectors are missing or do not fit.
@@ -30,30 +29,24 @@ def train_cf2label(cfg: ClassifierTrainingConfig, fold: FoldData) -> dict[str, A
 
     Source: paper, section 4.2 and table 4.
     """
-    with Run(*cf2label_run(cfg, fold), force=cfg.force) as run:
-        if run.finished:
-            return run.metrics()
-        train = fold.split(TRAIN)
-        cf = load_vectors(cfg, fold, train)
-        items = train[cf.present].reset_index(drop=True)
-        item_id = items["item_id"].to_numpy().astype(np.str_)
-        labelled = items["labels"].notna().to_numpy() & label_mask(item_id, cfg.label_ratio, cfg.mask_seed)
-        if not labelled.any():
-            raise DataError("No train item has both a CF vector and a label; raise label_ratio, or use image_only.")
-        targets = fold.targets(items) * labelled[:, None]
-        groups = items["image_group"].to_numpy()
-        result = out_of_fold_probabilities(
-            cf.vectors[cf.present], targets, labelled, groups, cfg.cf2label, seed=cfg.seed
-        )
-        probabilities = ItemProbabilities(item_id, np.array(fold.label_names), result.probs, result.fold)
-        probabilities.save(run.directory / PROBABILITIES_FILE)
-        confidence = item_confidence(result.probs, targets, labelled)
-        ItemConfidence(item_id, confidence.astype(np.float32)).save(run.directory / CONFIDENCE_FILE)
-        save_yaml(run.directory / CONFIG_FILE, plain(cfg))
-        metrics = {
-            "mAP": result.mean_average_precision,
-            "n_items": len(items),
-            "n_labelled": int(labelled.sum()),
-            "n_without_vector": int((~cf.present).sum()),
-        }
-        return run.finish(cfg, metrics)
+    train = fold.split(TRAIN)
+    cf = load_vectors(cfg, fold, train)
+    items = train[cf.present].reset_index(drop=True)
+    item_id = items["item_id"].to_numpy().astype(np.str_)
+    labelled = items["labels"].notna().to_numpy() & label_mask(item_id, cfg.label_ratio, cfg.mask_seed)
+    if not labelled.any():
+        raise DataError("No train item has both a CF vector and a label; raise label_ratio, or use image_only.")
+    targets = fold.targets(items) * labelled[:, None]
+    groups = items["image_group"].to_numpy()
+    result = out_of_fold_probabilities(cf.vectors[cf.present], targets, labelled, groups, cfg.cf2label, seed=cfg.seed)
+    probabilities = ItemProbabilities(item_id, np.array(fold.label_names), result.probs, result.fold)
+    probabilities.save(run.directory / PROBABILITIES_FILE)
+    confidence = item_confidence(result.probs, targets, labelled)
+    ItemConfidence(item_id, confidence.astype(np.float32)).save(run.directory / CONFIDENCE_FILE)
+    save_yaml(run.directory / CONFIG_FILE, plain(cfg))
+    return {
+        "mAP": result.mean_average_precision,
+        "n_items": len(items),
+        "n_labelled": int(labelled.sum()),
+        "n_without_vector": int((~cf.present).sum()),
+    }

@@ -1,10 +1,21 @@
 """Label scores of stored images."""
 
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import torch
+from omegaconf import OmegaConf
 
+from src.artifacts import Predictions
 from src.classifiers.batches import EvaluationBatches, batch_loader
+from src.classifiers.checkpoints import BEST, NETWORK_PREFIX, load_checkpoint, load_weights
 from src.classifiers.network import MultitaskNetwork
+from src.config import BackboneConfig
+from src.data.folds import TEST, load_items, multi_hot, open_fold
+from src.data.store import ImageStore
+from src.runs import content_hash
 
 
 @torch.inference_mode()
@@ -18,3 +29,54 @@ def predict_scores(
         images = batch["images"].to(device, memory_format=torch.channels_last).float() / 255
         scores.append(network(images)[0].float().sigmoid().cpu().numpy())
     return np.concatenate(scores)
+
+
+def predict_run(
+    directory: Path,
+    settings: dict[str, Any],
+    definition: dict[str, Any],
+    prepared_dir: Path,
+    batch_size: int,
+    num_workers: int,
+) -> Predictions:
+    """Scores of a finished run's test items, beside their labels.
+
+    Raises:
+        ArtifactError: The run's checkpoint is missing, damaged, or of another config.
+    """
+    items = load_items(prepared_dir, settings["fold"])
+    test = items[(items["split"] == TEST) & items["labels"].notna()]
+    fold = open_fold(prepared_dir, settings["fold"])
+    item_id = test["item_id"].to_numpy().astype(np.str_)
+    network = load_network(directory, settings, len(fold.label_names), content_hash(definition))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    store = ImageStore.open(fold.images_dir)
+    batches = EvaluationBatches(
+        store,
+        store.rows(item_id),
+        image_size=settings["image_size"],
+        eval_crop=settings["dataset"]["eval_crop"],
+        batch_size=batch_size,
+    )
+    return Predictions(
+        item_id=item_id,
+        labels=np.array(fold.label_names),
+        scores=predict_scores(network, batches, device, num_workers),
+        targets=multi_hot(test["labels"], fold.label_names).astype(np.uint8),
+        image_group=test["image_group"].to_numpy().astype(np.str_),
+    )
+
+
+def load_network(directory: Path, settings: dict[str, Any], n_classes: int, definition_hash: str) -> MultitaskNetwork:
+    """The trained network of a finished run.
+
+    Raises:
+        ArtifactError: Its checkpoint is missing, damaged, or of another config.
+    """
+    checkpoint = load_checkpoint(directory / BEST)
+    last_layer = checkpoint["state_dict"].get(f"{NETWORK_PREFIX}cf_head.4.weight")
+    backbone: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(BackboneConfig), settings["backbone"]))
+    untrained = BackboneConfig(**{**asdict(backbone), "weights": None})  # the checkpoint brings the weights
+    network = MultitaskNetwork(untrained, n_classes, None if last_layer is None else len(last_layer), seed=0)
+    load_weights(network, directory / BEST, definition_hash)
+    return network

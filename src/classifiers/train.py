@@ -1,32 +1,15 @@
-"""The stage ``main_train_classifier.py``: CF2Label or fine-tuning, skipped when finished, resumed when not."""
+"""The stage ``main_train_classifier.py``: CF2Label or fine-tuning, skipped when finished, resumed when not.
+
+What trains is imported only where something is to train, so that skipping takes no time.
+"""
 
 import logging
-import math
-from pathlib import Path
 from typing import Any
 
-import lightning
-import numpy as np
-import torch
-from lightning.pytorch.loggers import TensorBoardLogger
-
-from src.artifacts import CONFIG_FILE, save_yaml
-from src.classifiers.batches import EvaluationBatches, StepSampler, TrainingBatches, batch_loader
-from src.classifiers.cf2label_stage import train_cf2label
-from src.classifiers.checkpoints import BEST, LAST, AtomicCheckpointIO, checkpoint_callbacks, load_weights
-from src.classifiers.inference import predict_scores
-from src.classifiers.inputs import TrainingInputs, build_inputs
-from src.classifiers.module import MultitaskModule
-from src.classifiers.network import MultitaskNetwork
-from src.classifiers.settings import CF2LABEL, fine_tuning_run, load_fold, requirements, resolve
+from src.classifiers.settings import CF2LABEL, cf2label_run, fine_tuning_run, load_fold, resolve
 from src.config import ClassifierTrainingConfig
-from src.console import quiet_lightning
 from src.data.folds import FoldData
-from src.data.store import ImageStore
-from src.data.transforms import check_store_size
-from src.errors import ConfigError
-from src.evaluation.metrics import average_precision, mean_average_precision
-from src.runs import Run, content_hash, is_primary_process, plain
+from src.runs import Run, is_primary_process
 
 logger = logging.getLogger(__name__)
 
@@ -35,109 +18,21 @@ def train_classifier(cfg: ClassifierTrainingConfig) -> dict[str, Any]:
     """Train one run, or report it when it is finished; returns its metrics."""
     cfg = resolve(cfg)
     fold = load_fold(cfg)
-    if cfg.method.name == CF2LABEL:
-        return train_cf2label(cfg, fold)
-    with Run(*fine_tuning_run(cfg, fold), force=cfg.force) as run:
+    locate = cf2label_run if cfg.method.name == CF2LABEL else fine_tuning_run
+    with Run(*locate(cfg, fold), force=cfg.force) as run:
         if run.finished:
             logger.info("Finished before, skipped: %s", run.directory)
             return run.metrics()
         logger.info("Training %s", run.directory)
-        metrics = _fine_tune(cfg, fold, run)
+        metrics = _train(cfg, fold, run)
         return run.finish(cfg, metrics) if is_primary_process() else metrics
 
 
-def build_network(cfg: ClassifierTrainingConfig, n_classes: int, cf_size: int | None) -> MultitaskNetwork:
-    """The network of a resolved config, freshly initialised by its seed."""
-    return MultitaskNetwork(cfg.backbone, n_classes, cf_size, cfg.seed)
+def _train(cfg: ClassifierTrainingConfig, fold: FoldData, run: Run) -> dict[str, Any]:
+    if cfg.method.name == CF2LABEL:
+        from src.classifiers.cf2label_stage import fit_cf2label
 
+        return fit_cf2label(cfg, fold, run)
+    from src.classifiers.fine_tuning import fine_tune
 
-def _fine_tune(cfg: ClassifierTrainingConfig, fold: FoldData, run: Run) -> dict[str, Any]:
-    store = ImageStore.open(fold.images_dir)
-    check_store_size(store, cfg.image_size, cfg.dataset.eval_crop)
-    inputs = build_inputs(cfg, fold, store)
-    cf_size = inputs.cf_target.shape[1] if requirements(cfg).vectors else None
-    network = build_network(cfg, len(fold.label_names), cf_size)
-    if cfg.trainer.channels_last:
-        network = network.to(memory_format=torch.channels_last)
-    definition_hash = content_hash(run.definition)
-    save_yaml(run.directory / CONFIG_FILE, plain(cfg))
-    steps_per_epoch = math.ceil(len(inputs.image_row) / cfg.batch_size)
-    module = MultitaskModule(cfg, network, inputs, steps_per_epoch=steps_per_epoch, definition_hash=definition_hash)
-    if cfg.trainer.compile:
-        network.backbone.compile()
-    with quiet_lightning():
-        _fit(cfg, module, inputs, store, run.directory)
-    load_weights(network, run.directory / BEST, definition_hash)
-    scores = predict_scores(network, _validation_batches(cfg, inputs, store), module.device)
-    return _metrics(inputs, scores, fold.label_names)
-
-
-def _fit(
-    cfg: ClassifierTrainingConfig, module: MultitaskModule, inputs: TrainingInputs, store: ImageStore, directory: Path
-) -> None:
-    """Train to the last epoch, from the last checkpoint if there is one."""
-    trainer = _build_trainer(cfg, directory)
-    rank, n_ranks = trainer.global_rank, trainer.world_size
-    if cfg.batch_size % n_ranks:
-        raise ConfigError(f"batch_size {cfg.batch_size} should be a multiple of the {n_ranks} devices.")
-    batches = TrainingBatches(cfg, inputs, store, rank, n_ranks)
-    sampler = StepSampler(module.steps_per_epoch, lambda: trainer.global_step)
-    last = directory / LAST
-    trainer.fit(
-        module,
-        batch_loader(batches, sampler=sampler, num_workers=cfg.trainer.num_workers),
-        batch_loader(_validation_batches(cfg, inputs, store, rank, n_ranks)),
-        ckpt_path=last if last.is_file() else None,
-        weights_only=True,
-    )
-
-
-def _validation_batches(
-    cfg: ClassifierTrainingConfig, inputs: TrainingInputs, store: ImageStore, rank: int = 0, n_ranks: int = 1
-) -> EvaluationBatches:
-    return EvaluationBatches(
-        store,
-        inputs.val_row,
-        image_size=cfg.image_size,
-        eval_crop=cfg.dataset.eval_crop,
-        batch_size=2 * cfg.batch_size,
-        rank=rank,
-        n_ranks=n_ranks,
-    )
-
-
-def _build_trainer(cfg: ClassifierTrainingConfig, directory: Path) -> lightning.Trainer:
-    strategy = cfg.trainer.strategy
-    if strategy == "ddp" and len(cfg.method.phases) > 1:
-        strategy = "ddp_find_unused_parameters_true"  # a phase may leave a head out of the loss
-    loggers = [
-        TensorBoardLogger(directory, name="", version="tensorboard") for name in cfg.loggers if name == "tensorboard"
-    ]
-    return lightning.Trainer(
-        accelerator=cfg.trainer.accelerator,
-        devices=cfg.trainer.devices if cfg.trainer.devices == "auto" else int(cfg.trainer.devices),
-        num_nodes=cfg.trainer.num_nodes,
-        strategy=strategy,
-        precision=cfg.precision,  # type: ignore[arg-type]  # checked by lightning
-        max_epochs=cfg.epochs * len(cfg.method.phases),
-        gradient_clip_val=cfg.gradient_clip or None,
-        callbacks=checkpoint_callbacks(directory),
-        plugins=[AtomicCheckpointIO()],
-        logger=loggers or False,
-        enable_progress_bar=cfg.trainer.progress_bar,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        deterministic="warn",
-    )
-
-
-def _metrics(inputs: TrainingInputs, scores: np.ndarray, label_names: list[str]) -> dict[str, Any]:
-    per_class = average_precision(inputs.val_targets, scores)
-    return {
-        "val_mAP": mean_average_precision(inputs.val_targets, scores),
-        "val_AP": {
-            name: None if np.isnan(value) else float(value) for name, value in zip(label_names, per_class, strict=True)
-        },
-        **inputs.counts,
-    }
+    return fine_tune(cfg, fold, run)

@@ -88,6 +88,7 @@ def _evaluate_dataset(dataset_dir: Path, cfg: EvaluateConfig) -> tuple[dict[str,
     content = {"dataset": dataset_dir.name, "study": cfg.study, "protocol": "valid", "baseline": cfg.baseline}
     content |= {**dataclasses.asdict(how), "settings": settings}
     save_json(folder / "results.json", content)
+    _log.info("Tables, figures and all numbers: %s\n\n%s", folder, "\n".join(pages))
     return content, "\n".join(pages)
 
 
