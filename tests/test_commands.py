@@ -73,6 +73,7 @@ def test_an_unprepared_dataset_is_one_sentence_and_exit_code_1(tmp_path):
     assert "Traceback" not in answer.stderr
 
 
+@pytest.mark.slow
 def test_multirun_trains_every_combination(pipeline):
     overrides = pipeline.overrides("train_classifier")
     answer = call("main_train_classifier.py", "-m", "method=image_only,mtl_uniform", "seed=1,2", "epochs=1",

@@ -75,6 +75,7 @@ def without_guard_on_interactions(items, interactions):
     return items.assign(labels=items["labels"].where(items["split"] != TEST, None)), interactions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("no_guard", [without_guard_on_labels, without_guard_on_interactions])
 def test_the_test_above_fails_without_the_guard(pipeline, monkeypatch, no_guard):
     monkeypatch.setattr(folds, "withhold", no_guard)

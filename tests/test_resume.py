@@ -60,8 +60,12 @@ def kill(pipeline, sabotage, *overrides):
 
 @pytest.mark.parametrize(
     "sabotage",
-    [KILL_MID_EPOCH, KILL_BEFORE_METRICS, KILL_BEFORE_MANIFEST, KILL_IN_A_CHECKPOINT],
-    ids=["mid-epoch", "before metrics", "before manifest", "in a checkpoint"],
+    [
+        pytest.param(KILL_MID_EPOCH, id="mid-epoch"),
+        pytest.param(KILL_BEFORE_METRICS, id="before metrics"),
+        pytest.param(KILL_BEFORE_MANIFEST, id="before manifest", marks=pytest.mark.slow),
+        pytest.param(KILL_IN_A_CHECKPOINT, id="in a checkpoint", marks=pytest.mark.slow),
+    ],
 )
 def test_a_killed_run_resumes_to_the_same_metrics(pipeline, tmp_path, sabotage):
     command = ("mtl_uniform", "label_ratio=0.4", "epochs=4")
@@ -83,6 +87,7 @@ def test_a_killed_run_resumes_to_the_same_metrics(pipeline, tmp_path, sabotage):
         assert (killed / name).read_bytes() == (uninterrupted / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_killed_sequential_run_resumes_at_its_phase(pipeline):
     command = ("sequential", "epochs=2")
     kill(pipeline, KILL_MID_EPOCH, *command)  # in the first epoch of the second phase

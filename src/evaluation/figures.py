@@ -119,9 +119,9 @@ def plot_learning_curves(
         title: Shown above the first panel.
     """
     available = {column for runs in curves.values() for run in runs for column in run.columns}
-    wanted = {"val/mAP": "validation mAP", "train/loss": "training loss"}
-    if "train/loss" not in available:
-        wanted = {"val/mAP": "validation mAP", "val/loss": "validation loss"}
+    wanted = {"val/mAP": "validation mAP", "val/loss": "validation loss"}  # the same loss for every method
+    if "val/loss" not in available:
+        wanted = {"val/mAP": "validation mAP", "train/loss": "training loss"}
     shown = {column: label for column, label in wanted.items() if column in available}
     if not shown:
         return
