@@ -18,7 +18,6 @@ class PrepareConfig:
     outputs_dir: str = "outputs"
     force: bool = False
     num_workers: int | None = None  # image decoders; null: one a core
-    experiment: str | None = None
 
 
 @dataclass
