@@ -91,8 +91,8 @@ def vectors_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> Path:
     )
 
 
-def cf2label_definition(cfg: ClassifierTrainingConfig, fold: FoldData) -> dict[str, Any]:
-    """What defines a CF2Label run: its own settings, the vectors, and the labels it may see."""
+def cf2label_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> tuple[Path, str, Mapping[str, Any]]:
+    """Parent, name and definition of the CF2Label run that the config needs."""
     settings = {
         "cf2label": plain(cfg.cf2label),
         "vectors": cfg.method.vectors,
@@ -100,15 +100,10 @@ def cf2label_definition(cfg: ClassifierTrainingConfig, fold: FoldData) -> dict[s
         "label_ratio": cfg.label_ratio,
         "mask_seed": cfg.mask_seed,
     }
-    return {"settings": settings, "inputs": {"items": fold.items_digest, "vectors": vectors_run(cfg, fold).name}}
-
-
-def cf2label_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> tuple[Path, str, Mapping[str, Any]]:
-    """Parent, name and definition of the CF2Label run that the config needs."""
-    definition = cf2label_definition(cfg, fold)
+    inputs = {"items": fold.items_digest, "vectors": vectors_run(cfg, fold).name}
     vectors = "" if cfg.method.vectors == "cf" else f"{cfg.method.vectors}-"
     name = f"{cfg.recommender.name}-{vectors}ratio{ratio_key(cfg.label_ratio)}-fold{cfg.fold}-seed{cfg.seed}"
-    return dataset_dir(cfg) / "classifier" / CF2LABEL, name, definition
+    return dataset_dir(cfg) / "classifier" / CF2LABEL, name, {"settings": settings, "inputs": inputs}
 
 
 def fine_tuning_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> tuple[Path, str, Mapping[str, Any]]:

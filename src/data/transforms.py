@@ -179,13 +179,6 @@ def color_augment(images: Tensor, cfg: AugmentationConfig, generator: torch.Gene
     return apply_color(images, draw_color_factors(len(images), cfg, generator))
 
 
-def normalize(images: Tensor, mean: list[float], std: list[float]) -> Tensor:
-    """Subtract the mean and divide by the deviation of each channel, [B, 3, H, W] float."""
-    shift = torch.tensor(mean, dtype=images.dtype, device=images.device)[:, None, None]
-    spread = torch.tensor(std, dtype=images.dtype, device=images.device)[:, None, None]
-    return (images - shift) / spread
-
-
 def _gray(images: Tensor) -> Tensor:
     """Luminance, [B, 1, H, W]."""
     red, green, blue = images.unbind(dim=1)

@@ -16,7 +16,6 @@ from src.data.transforms import (
     color_augment,
     crop_batch,
     draw_color_factors,
-    normalize,
     random_resized_crop_boxes,
 )
 from src.errors import ConfigError
@@ -151,11 +150,6 @@ def test_no_colour_change_is_identity():
     cfg = AugmentationConfig(brightness=0, contrast=0, saturation=0, hue=0, grayscale=0)
     images = torch.rand(4, 3, 5, 5, generator=generator())
     torch.testing.assert_close(color_augment(images, cfg, generator(1)), images)
-
-
-def test_normalize_by_hand():
-    images = torch.tensor([0.5, 0.2, 1.0])[None, :, None, None]
-    assert normalize(images, [0.5, 0.1, 0.5], [0.5, 0.1, 0.25]).flatten().tolist() == pytest.approx([0, 1, 2])
 
 
 def test_store_smaller_than_the_crop(store):
