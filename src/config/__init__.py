@@ -20,7 +20,7 @@ from src.config.classifiers import (
     SGDMultistepConfig,
     TrainerConfig,
 )
-from src.config.datasets import DatasetConfig, TabularConfig
+from src.config.datasets import AmazonConfig, DatasetConfig, MovieLensConfig, PinterestConfig, TabularConfig
 from src.config.recommenders import (
     BPRConfig,
     CF2LabelConfig,
@@ -31,6 +31,7 @@ from src.config.recommenders import (
 )
 from src.config.stages import (
     ClassifierTrainingConfig,
+    DownloadConfig,
     EvaluateConfig,
     PredictConfig,
     PrepareConfig,
@@ -40,6 +41,7 @@ from src.errors import ConfigError
 
 __all__ = [
     "AdamWCosineConfig",
+    "AmazonConfig",
     "AugmentationConfig",
     "BPRConfig",
     "BackboneConfig",
@@ -48,12 +50,15 @@ __all__ = [
     "ConfidenceConfig",
     "CornacConfig",
     "DatasetConfig",
+    "DownloadConfig",
     "EvaluateConfig",
     "LossConfig",
     "MethodConfig",
     "MostPopularConfig",
+    "MovieLensConfig",
     "OptimizerConfig",
     "PhaseConfig",
+    "PinterestConfig",
     "PredictConfig",
     "PrepareConfig",
     "RecommenderConfig",
@@ -79,7 +84,12 @@ def register_configs() -> None:
         "evaluate_methods": EvaluateConfig,
     }
     groups: dict[str, dict[str, type]] = {
-        "dataset": {"tabular": TabularConfig},
+        "dataset": {
+            "tabular": TabularConfig,
+            "amazon": AmazonConfig,
+            "movielens": MovieLensConfig,
+            "pinterest": PinterestConfig,
+        },
         "recommender": {"most_popular": MostPopularConfig, "vae": VAEConfig, "bpr": BPRConfig, "cornac": CornacConfig},
         "backbone": {"backbone": BackboneConfig},
         "method": {"method": MethodConfig},

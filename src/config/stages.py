@@ -11,6 +11,20 @@ from src.config.recommenders import CF2LabelConfig
 
 
 @dataclass
+class DownloadConfig:
+    """How raw files and images are fetched."""
+
+    workers: int = 16  # images at a time
+    attempts: int = 5
+    backoff_s: float = 1.0  # wait before the second attempt; doubled for each further one
+    timeout_s: float = 30.0  # longest wait for the next bytes
+    image_seconds: float = 120.0  # longest time for one image
+    max_image_bytes: int = 20_000_000
+    max_file_bytes: int = 30_000_000_000
+    frozen: bool = False  # fetch exactly what raw_dir/downloads.jsonl lists, with the content that it lists
+
+
+@dataclass
 class PrepareConfig:
     """``main_prepare_dataset.py``."""
 
@@ -18,6 +32,8 @@ class PrepareConfig:
     outputs_dir: str = "outputs"
     force: bool = False
     num_workers: int | None = None  # image decoders; null: one a core
+    download: bool = False  # first fetch the raw files and images that are on the web
+    downloads: DownloadConfig = field(default_factory=DownloadConfig)
 
 
 @dataclass

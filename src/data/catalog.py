@@ -72,6 +72,37 @@ def filter_labels(items: pd.DataFrame, min_items_per_label: int) -> tuple[pd.Dat
     return items.assign(labels=pd.Series(labels, index=items.index, dtype=object)), kept, dropped
 
 
+def merge_rare_labels(items: pd.DataFrame, least: int, levels: str | None) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Replace each label of too few items with its parent, the deepest first, until none but top ones is rare.
+
+    Args:
+        items: With ``labels`` and, already checked, ``image_path``.
+        least: Least number of items with image.
+        levels: What parts the levels of a label ("Dolls + Clothes" has the parent "Dolls"); None: there are none.
+
+    Returns:
+        The items, and the parent that took each merged label's place.
+
+    Source: original code; paper, section 4.1.1.
+    """
+    merged: dict[str, str] = {}
+    if levels is None:
+        return items, merged
+    names = {name for own in items["labels"] if own is not None for name in own}
+    for depth in range(max((name.count(levels) for name in names), default=0), 0, -1):
+        counts = count_labels(items)
+        names = {name for own in items["labels"] if own is not None for name in own}
+        parents = {
+            name: name.rpartition(levels)[0]
+            for name in sorted(names)
+            if name.count(levels) == depth and counts[name] < least
+        }
+        merged |= parents
+        labels = [None if own is None else sorted({parents.get(name, name) for name in own}) for own in items["labels"]]
+        items = items.assign(labels=pd.Series(labels, index=items.index, dtype=object))
+    return items, merged
+
+
 def count_labels(items: pd.DataFrame) -> Counter[str]:
     """Number of items with image of each label."""
     labels = items.loc[items["image_path"].notna(), "labels"]

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from src.config import DatasetConfig
+from src.data.duplicates import difference_hash
 
 Image.init()  # registers all formats; without it PIL knows only those it has met
 ALLOWED = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM")  # none that runs another program
@@ -26,10 +27,19 @@ class RefusedImageError(Exception):
 
 
 class DecodedImage(NamedTuple):
-    """Pixels [H, W, 3] uint8 and the SHA-256 of the file they came from."""
+    """An image as it is stored, and what its file was like.
+
+    Attributes:
+        pixels: [H, W, 3] uint8.
+        digest: SHA-256 of the file.
+        size: Width and height that the file declares.
+        lookalike_hash: Difference hash, close in bits for images that look alike.
+    """
 
     pixels: np.ndarray
     digest: str
+    size: tuple[int, int]
+    lookalike_hash: int
 
 
 def resolve_image_path(images_dir: Path, image_path: str) -> Path:
@@ -69,7 +79,8 @@ def load_image(path: Path, cfg: DatasetConfig) -> DecodedImage:
         raise RefusedImageError("file is empty")
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            check_size(image.size, cfg)
+            size = image.size
+            check_size(size, cfg)
             if image.format == "JPEG":
                 image.draft(None, (DRAFT_FACTOR * cfg.store_size, DRAFT_FACTOR * cfg.store_size))
             upright = ImageOps.exif_transpose(image)  # decodes
@@ -81,7 +92,8 @@ def load_image(path: Path, cfg: DatasetConfig) -> DecodedImage:
         raise RefusedImageError("image has too many pixels") from error
     except Exception as error:  # decoders raise many kinds on damaged files; the conversion is left out on purpose
         raise RefusedImageError("image is truncated or damaged") from error
-    return DecodedImage(fit(to_rgb(upright), cfg), hashlib.sha256(content).hexdigest())
+    rgb = to_rgb(upright)
+    return DecodedImage(fit(rgb, cfg), hashlib.sha256(content).hexdigest(), size, difference_hash(rgb))
 
 
 def check_size(size: tuple[int, int], cfg: DatasetConfig) -> None:

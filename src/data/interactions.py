@@ -1,5 +1,6 @@
 """Common cleaning of interactions, and the figures that describe them."""
 
+import numpy as np
 import pandas as pd
 
 from src.data.sources.raw import RawTables
@@ -16,21 +17,34 @@ def clean_interactions(
         min_items_per_user: Users with fewer distinct known items are left out, once, after everything else.
 
     Returns:
-        ``user_id, item_id`` without repetitions, sorted; and what was dropped, as reason -> number of rows.
+        ``user_id, item_id``, categorical, sorted, without repetitions; and what was dropped, as reason -> rows.
     """
-    table = raw.interactions
-    counts = {}
-    empty = (table["user_id"] == "") | (table["item_id"] == "")
-    counts["interactions_with_an_empty_id"] = int(empty.sum())
-    table = table[~empty]
-    known = table["item_id"].isin(set(item_ids))
-    counts["interactions_with_an_unknown_item"] = int((~known).sum())
-    table = table[known]
-    distinct = table.drop_duplicates()
-    counts["interactions_repeated"] = len(table) - len(distinct)
-    n_items = distinct.groupby("user_id")["item_id"].transform("size")
-    kept = distinct[n_items >= min_items_per_user]
-    counts["users_with_too_few_items"] = distinct["user_id"].nunique() - kept["user_id"].nunique()
-    counts["interactions_of_users_with_too_few_items"] = len(distinct) - len(kept)
-    kept = kept.sort_values(["user_id", "item_id"]).reset_index(drop=True)
-    return kept.astype("str"), counts
+    user, item = (raw.interactions[name].cat for name in ("user_id", "item_id"))
+    user_code, item_code = user.codes.to_numpy(), item.codes.to_numpy()
+    given = (
+        (user.categories != "")[user_code] & (item.categories != "")[item_code]
+        if len(user_code)
+        else np.array([], bool)
+    )
+    known = item.categories.isin(item_ids)[item_code] if len(item_code) else given
+    kept = given & known
+    # One whole number a pair: user, then item, in the order of their names, as categories are sorted.
+    pairs = user_code[kept].astype(np.int64) * len(item.categories) + item_code[kept]
+    distinct = np.unique(pairs)
+    user_idx, item_idx = np.divmod(distinct, max(1, len(item.categories)))
+    n_items = np.bincount(user_idx, minlength=len(user.categories))
+    enough = (n_items >= min_items_per_user)[user_idx]
+    counts = {
+        "interactions_with_an_empty_id": int((~given).sum()),
+        "interactions_with_an_unknown_item": int((given & ~known).sum()),
+        "interactions_repeated": len(pairs) - len(distinct),
+        "users_with_too_few_items": int(((n_items > 0) & (n_items < min_items_per_user)).sum()),
+        "interactions_of_users_with_too_few_items": int((~enough).sum()),
+    }
+    table = pd.DataFrame(
+        {
+            "user_id": pd.Categorical.from_codes(user_idx[enough].astype(np.int32), user.categories),
+            "item_id": pd.Categorical.from_codes(item_idx[enough].astype(np.int32), item.categories),
+        }
+    )
+    return table.apply(lambda column: column.cat.remove_unused_categories()), counts

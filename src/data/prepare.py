@@ -25,12 +25,17 @@ from src.artifacts import (
     load_json,
     save_json,
     save_table,
+    save_text,
     sha256_of_file,
 )
 from src.config import PrepareConfig
 from src.config.datasets import DatasetConfig
-from src.data.catalog import assign_groups, clean_items, filter_labels
+from src.data.catalog import assign_groups, clean_items, count_labels, filter_labels, merge_rare_labels
+from src.data.download.obtain import download_dataset
+from src.data.download.records import RECORDS_FILE, Records
 from src.data.interactions import clean_interactions
+from src.data.label_figure import plot_items_per_label
+from src.data.report import describe_images, describe_items, render_report
 from src.data.sources import RawTables, get_source
 from src.data.statistics import describe
 from src.data.store import write_store
@@ -39,9 +44,17 @@ from src.runs import build_manifest, content_hash, plain
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1  # raise it when the same raw data would give other files
-NOT_DEFINING = ("raw_dir", "images_dir", "obtain", "licence", "eval_crop")  # settings that change no result
-EXAMPLES = 20  # ids listed in the report for each reason
+FORMAT = 2  # raise it when the same raw data would give other files
+NOT_DEFINING = (
+    "raw_dir",
+    "images_dir",
+    "obtain",
+    "raw_urls",
+    "licence",
+    "paper",
+    "eval_crop",
+)  # settings that change no result
+REPORT_TEXT, LABEL_FIGURE = "report.md", "items_per_label"
 
 
 def prepare_dataset(cfg: PrepareConfig) -> dict[str, Any]:
@@ -60,6 +73,8 @@ def prepare_dataset(cfg: PrepareConfig) -> dict[str, Any]:
     started = time.monotonic()
     check_settings(cfg.dataset)
     directory = Path(cfg.outputs_dir) / cfg.dataset.name
+    if cfg.download:
+        download_dataset(cfg.dataset, cfg.downloads)
     with _locked(directory):
         definition = define(cfg.dataset)
         prepared = directory / PREPARED
@@ -81,8 +96,8 @@ def prepare_dataset(cfg: PrepareConfig) -> dict[str, Any]:
             _swap(temporary, prepared)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-    logger.info("%s is finished: %s", prepared, ", ".join(f"{k} {v}" for k, v in report["statistics"].items()))
     statistics = report["statistics"]
+    logger.info("%s is finished: %s", prepared, ", ".join(f"{key} {value}" for key, value in statistics.items()))
     return statistics
 
 
@@ -133,18 +148,19 @@ def _build(cfg: PrepareConfig, target: Path) -> dict[str, Any]:
     logger.info("Reading the tables of %s.", dataset.name)
     raw: RawTables = get_source(dataset.source).read(dataset)
     items, dropped = clean_items(raw.items, dataset)
-    dropped = raw.dropped | dropped
 
     paths = {k: v for k, v in zip(items["item_id"], items["image_path"], strict=True) if isinstance(v, str)}
-    digests, reasons = write_store(target / IMAGES_DIR, paths, dataset, cfg.num_workers)
-    refused = {item_id: reasons[path] for item_id, path in paths.items() if path in reasons}
+    contents = write_store(target / IMAGES_DIR, paths, dataset, cfg.num_workers)
+    digests = contents.digests
     if not digests:
-        shown = ", ".join(f"{reason} ({count})" for reason, count in Counter(refused.values()).most_common())
+        reasons = Counter(contents.refused[path] for path in paths.values())
+        shown = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
         raise DataError(
             f"At least one image in {dataset.images_dir} should be usable, but none of {len(paths)} is: "
-            f"{shown or 'the item table names none'}. Check dataset.images_dir and dataset.image_column."
+            f"{shown or 'the item table names none'}. Check dataset.images_dir and where image paths come from."
         )
     items = items.assign(image_path=items["image_path"].where(items["image_path"].isin(digests.keys()), None))
+    items, merged_labels = merge_rare_labels(items, dataset.min_items_per_label, dataset.label_levels)
     items, label_names, dropped_labels = filter_labels(items, dataset.min_items_per_label)
     items = assign_groups(items, digests)
     interactions, interactions_dropped = clean_interactions(raw, items["item_id"], dataset.min_items_per_user)
@@ -152,25 +168,27 @@ def _build(cfg: PrepareConfig, target: Path) -> dict[str, Any]:
     save_table(target / ITEMS_FILE, items[list(ITEM_COLUMNS)])
     save_table(target / INTERACTIONS_FILE, interactions)
     save_json(target / LABELS_FILE, label_names)
+    statistics = describe(items, interactions, label_names)
+    counts = count_labels(items)
+    refused = sum(path in contents.refused for path in paths.values())
+    records = Path(dataset.raw_dir) / RECORDS_FILE
     report = {
-        "statistics": describe(items, interactions, label_names),
+        "statistics": statistics,
         "read": {"items": len(raw.items), "interactions": len(raw.interactions)},
-        "dropped": dropped | interactions_dropped,
-        "items_without_image": {"not_named": len(items) - len(paths), "refused": len(refused)},
-        "refused_images": _by_reason(refused),
-        "dropped_labels": dropped_labels,
+        "dropped": raw.dropped | dropped | interactions_dropped,
+        "items": describe_items(items, interactions, len(paths), refused),
+        "images": describe_images(paths, contents, dataset),
+        "labels": {"merged_into_parent": merged_labels, "dropped": dropped_labels},
+        "notes": raw.notes,
+        "downloads": Records(records).summary() if records.is_file() else {},
+        "items_per_label": {name: counts[name] for name in label_names},
     }
     save_json(target / REPORT_FILE, report)
-    for reason, entry in report["refused_images"].items():
+    save_text(target / REPORT_TEXT, render_report(report, dataset))
+    plot_items_per_label(report["items_per_label"], statistics["gini_index"], target / LABEL_FIGURE, dataset.name)
+    for reason, entry in report["images"]["refused"].items():
         logger.warning("%d image(s) refused: %s (%s).", entry["count"], reason, ", ".join(entry["examples"][:3]))
     return report
-
-
-def _by_reason(refused: dict[str, str]) -> dict[str, Any]:
-    grouped: dict[str, list[str]] = {}
-    for item_id, reason in sorted(refused.items()):
-        grouped.setdefault(reason, []).append(item_id)
-    return {reason: {"count": len(ids), "examples": ids[:EXAMPLES]} for reason, ids in sorted(grouped.items())}
 
 
 def _scan(directory: Path, root: Path) -> Iterator[tuple[str, int, int]]:

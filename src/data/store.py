@@ -1,11 +1,10 @@
 """The image store: all images of a dataset, decoded once and kept as raw pixels in one memory-mapped file."""
 
 import logging
-import os
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +16,7 @@ from src.artifacts import ArrayArtifact, atomic_path, check_rows
 from src.config import DatasetConfig
 from src.data.images import DecodedImage, RefusedImageError, load_image, resolve_image_path
 from src.errors import ArtifactError
+from src.parallel import n_cores
 
 logger = logging.getLogger(__name__)
 
@@ -101,9 +101,26 @@ class ImageStore:
         return np.asarray(self._pixels[start : start + 3 * height * width]).reshape(height, width, 3)
 
 
+@dataclass
+class Contents:
+    """What became of the image files.
+
+    Attributes:
+        digests: SHA-256 of each usable file, by path.
+        refused: Why each other file was refused, by path.
+        sizes: Width and height that a file declares, by SHA-256.
+        hashes: Difference hash, by SHA-256.
+    """
+
+    digests: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    hashes: dict[str, int] = field(default_factory=dict)
+
+
 def write_store(
     directory: Path, image_paths: Mapping[str, str], cfg: DatasetConfig, num_workers: int | None
-) -> tuple[dict[str, str], dict[str, str]]:
+) -> Contents:
     """Decode all images and write the store; each file is decoded once and each content stored once.
 
     Args:
@@ -113,38 +130,39 @@ def write_store(
         num_workers: Decoding threads (the decoders release the interpreter lock); None: one a core.
 
     Returns:
-        SHA-256 of each usable image by path, and the reason why each other one was refused by path.
+        What became of each file.
     """
     images_dir = Path(cfg.images_dir)
     place: dict[str, tuple[int, int, int]] = {}  # offset, height, width by content
-    digests: dict[str, str] = {}
-    refused: dict[str, str] = {}
+    contents = Contents()
     started, size = time.monotonic(), 0
     paths = sorted(set(image_paths.values()))
     with atomic_path(directory / PIXELS_FILE) as temporary, temporary.open("wb") as stream:
-        for path, image in _decode_all(images_dir, paths, cfg, num_workers or _n_cores()):
+        for path, image in _decode_all(images_dir, paths, cfg, num_workers or n_cores()):
             if isinstance(image, str):
-                refused[path] = image
+                contents.refused[path] = image
                 continue
-            digests[path] = image.digest
+            contents.digests[path] = image.digest
             if image.digest not in place:
+                contents.sizes[image.digest] = image.size
+                contents.hashes[image.digest] = image.lookalike_hash
                 place[image.digest] = (size, *image.pixels.shape[:2])
                 size += stream.write(image.pixels.tobytes())
-    kept = sorted(item_id for item_id, path in image_paths.items() if path in digests)
-    contents = [digests[image_paths[item_id]] for item_id in kept]
-    places = np.array([place[content] for content in contents], dtype=np.int64).reshape(-1, 3)
+    kept = sorted(item_id for item_id, path in image_paths.items() if path in contents.digests)
+    digests = [contents.digests[image_paths[item_id]] for item_id in kept]
+    places = np.array([place[digest] for digest in digests], dtype=np.int64).reshape(-1, 3)
     index = StoreIndex(
         item_id=np.array(kept, dtype=np.str_),
         offset=places[:, 0],
         height=places[:, 1].astype(np.int32),
         width=places[:, 2].astype(np.int32),
-        sha256=np.array(contents, dtype=np.str_),
+        sha256=np.array(digests, dtype=np.str_),
     )
     index.save(directory / INDEX_FILE)
     seconds = time.monotonic() - started
     rate = len(paths) / max(seconds, 1e-9)
-    logger.info("Stored %d of %d images: %.0f MB, %.0f a second.", len(digests), len(paths), size / 1e6, rate)
-    return digests, refused
+    logger.info("Stored %d of %d images: %.0f MB, %.0f a second.", len(contents.digests), len(paths), size / 1e6, rate)
+    return contents
 
 
 def _decode_all(
@@ -174,7 +192,3 @@ def _decode_all(
                 yield path, image
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _n_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -11,38 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from src.artifacts import atomic_path
 from src.errors import ArtifactError
 from src.evaluation.comparison import MethodResult
+from src.plotting import COLOURS, STYLE, WIDTH, save_figure
 
-_WIDTH = 3.35  # inches, one column
-# Okabe & Ito's palette, told apart under every kind of colour blindness; grey for its yellow, too faint on paper.
 # Markers differ too, for print in grey.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 _MARKERS = ("s", "D", "^", "v", "P", "X", "o")
 _BASELINE_COLOUR = "#000000"
-_STYLE: Any = {
-    "font.family": "DejaVu Sans",
-    "font.size": 7.5,
-    "axes.titlesize": 7.5,
-    "axes.labelsize": 7.5,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#E4E4E4",
-    "grid.linewidth": 0.5,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "lines.linewidth": 1.2,
-    "legend.frameon": False,
-    "pdf.fonttype": 42,
-    "svg.hashsalt": "fixed",
-}
 
 
 def plot_methods(results: Mapping[float, Sequence[MethodResult]], baseline: str, stem: Path, title: str = "") -> None:
@@ -57,10 +32,10 @@ def plot_methods(results: Mapping[float, Sequence[MethodResult]], baseline: str,
         stem: Path without ending; ``.png`` and ``.pdf`` are written.
         title: Shown above the first panel.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         sizes = [len(rows) for rows in results.values()]
         height = 0.55 + sum(0.19 * size + 0.32 for size in sizes)
-        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
         panels = figure.subplots(len(sizes), 1, sharex=True, squeeze=False, height_ratios=[s + 0.4 for s in sizes])
         for axes, (ratio, rows) in zip(panels[:, 0], sorted(results.items()), strict=True):
             _draw_methods(axes, rows, baseline)
@@ -68,7 +43,7 @@ def plot_methods(results: Mapping[float, Sequence[MethodResult]], baseline: str,
         panels[-1, 0].set_xlabel("mAP (filled: difference to baseline significant)")
         if title:
             figure.suptitle(title, fontsize=7.5)
-        _save(figure, stem)
+        save_figure(figure, stem)
 
 
 def plot_label_ratios(
@@ -82,9 +57,9 @@ def plot_label_ratios(
         stem: Path without ending.
         title: Shown above the panel.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         names = list(dict.fromkeys(result.name for rows in results.values() for result in rows))
-        figure = Figure(figsize=(_WIDTH, 2.5 + 0.13 * _legend_rows(names)), layout="constrained")
+        figure = Figure(figsize=(WIDTH, 2.5 + 0.13 * _legend_rows(names)), layout="constrained")
         axes = figure.subplots()
         step = min(np.diff(sorted(results)))
         for index, (name, style) in enumerate(_styles(names, baseline).items()):
@@ -104,7 +79,7 @@ def plot_label_ratios(
         axes.set_xlabel("label ratio")
         axes.set_ylabel("mAP")
         _finish(figure, axes, names, title)
-        _save(figure, stem)
+        save_figure(figure, stem)
 
 
 def plot_learning_curves(
@@ -125,8 +100,8 @@ def plot_learning_curves(
     shown = {column: label for column, label in wanted.items() if column in available}
     if not shown:
         return
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, 1.45 * len(shown) + 0.5 + 0.13 * _legend_rows(curves)), layout="constrained")
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 1.45 * len(shown) + 0.5 + 0.13 * _legend_rows(curves)), layout="constrained")
         panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
         for axes, (column, label) in zip(panels, shown.items(), strict=True):
             for name, style in _styles(list(curves), baseline).items():
@@ -143,7 +118,7 @@ def plot_learning_curves(
         panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.align_ylabels(list(panels))
         _finish(figure, panels[0], curves, title)
-        _save(figure, stem)
+        save_figure(figure, stem)
 
 
 def load_curves(path: Path) -> pd.DataFrame:
@@ -165,7 +140,7 @@ def _draw_methods(axes: Axes, rows: Sequence[MethodResult], baseline: str) -> No
     for place, result in enumerate(rows):
         estimate = result.mean_average_precision
         is_baseline = result.method == baseline
-        colour = _BASELINE_COLOUR if is_baseline else _COLOURS[0]
+        colour = _BASELINE_COLOUR if is_baseline else COLOURS[0]
         filled = is_baseline or (result.contrast is not None and result.contrast.significant == "yes")
         if is_baseline:
             axes.axvline(estimate.value, color=colour, linewidth=0.7, linestyle=(0, (3, 2)), zorder=1)
@@ -186,9 +161,9 @@ def _styles(names: Sequence[str], baseline: str) -> dict[str, dict[str, Any]]:
     black = {"color": _BASELINE_COLOUR, "marker": "o", "linestyle": "--"}
     styles = {baseline: black} if baseline in names else {}
     for place, name in enumerate(others):
-        cycle, colour = divmod(place, len(_COLOURS))
+        cycle, colour = divmod(place, len(COLOURS))
         marker = _MARKERS[(colour + cycle) % len(_MARKERS)]
-        styles[name] = {"color": _COLOURS[colour], "marker": marker, "linestyle": ("-", "-.", ":")[cycle % 3]}
+        styles[name] = {"color": COLOURS[colour], "marker": marker, "linestyle": ("-", "-.", ":")[cycle % 3]}
     return styles
 
 
@@ -207,13 +182,3 @@ def _finish(figure: Figure, axes: Axes, names: Sequence[str] | Mapping[str, obje
     figure.legend(handles, labels, loc="outside lower center", ncols=_legend_columns(names), handlelength=1.8)
     if title:
         figure.suptitle(title, fontsize=7.5)
-
-
-def _save(figure: Figure, stem: Path) -> None:
-    """Write PNG (200 dpi) and PDF without dates or versions, so that equal data give equal bytes."""
-    for ending, metadata in (
-        ("png", {"Software": None}),
-        ("pdf", dict.fromkeys(("CreationDate", "Creator", "Producer"))),
-    ):
-        with atomic_path(stem.parent / f"{stem.name}.{ending}") as temporary:
-            figure.savefig(temporary, format=ending, dpi=200, metadata=metadata)

@@ -77,18 +77,26 @@ def test_tables_by_hand(hand_made, tmp_path):
     assert report["read"] == {"items": 7, "interactions": 5}
     assert report["dropped"]["interactions_with_an_unknown_item"] == 1
     assert report["dropped"]["interactions_repeated"] == 1
-    assert report["items_without_image"] == {"not_named": 1, "refused": 2}
-    assert report["refused_images"] == {
+    assert report["items"] == {
+        "whose_image_is_not_named": 1,
+        "whose_image_was_refused": 2,
+        "with_unknown_labels": 1,
+        "known_to_have_no_label": 2,
+        "without_interactions": 4,
+    }
+    assert report["images"]["refused"] == {
         "file is empty": {"count": 1, "examples": ["i6"]},
         "path leaves images_dir": {"count": 1, "examples": ["i7"]},
     }
-    assert report["dropped_labels"] == {"dog": 1, "rare": 1}
+    assert report["labels"] == {"merged_into_parent": {}, "dropped": {"dog": 1, "rare": 1}}
     assert statistics["images"] == 4
     assert statistics["labelled_images"] == 3
 
     manifest = json.loads((prepared / "manifest.json").read_text())
-    names = ["images/index.npz", "images/pixels.bin", "interactions.parquet", "items.parquet", "labels.json"]
-    assert sorted(manifest["files"]) == [*names, "report.json"]
+    assert sorted(manifest["files"]) == [
+        "images/index.npz", "images/pixels.bin", "interactions.parquet", "items.parquet", "items_per_label.pdf",
+        "items_per_label.png", "labels.json", "report.json", "report.md",
+    ]  # fmt: skip
     assert all(sha256_of_file(prepared / name) == digest for name, digest in manifest["files"].items())
 
 

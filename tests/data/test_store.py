@@ -24,10 +24,11 @@ def cfg(tmp_path):
 @pytest.fixture
 def store(cfg, tmp_path):
     paths = {"3": "wide.png", "1": "tall.png", "2": "exact.png", "4": "wide.png", "5": "copy.png", "6": "gone.png"}
-    digests, refused = write_store(tmp_path / "store", paths, cfg, num_workers=2)
-    assert set(digests) == {"wide.png", "tall.png", "exact.png", "copy.png"}
-    assert digests["wide.png"] == digests["copy.png"]
-    assert refused == {"gone.png": "file is missing"}
+    contents = write_store(tmp_path / "store", paths, cfg, num_workers=2)
+    assert set(contents.digests) == {"wide.png", "tall.png", "exact.png", "copy.png"}
+    assert contents.digests["wide.png"] == contents.digests["copy.png"]
+    assert contents.refused == {"gone.png": "file is missing"}
+    assert contents.sizes[contents.digests["wide.png"]] == Image.open(f"{cfg.images_dir}/wide.png").size
     return ImageStore.open(tmp_path / "store")
 
 

@@ -64,7 +64,7 @@ def test_low_ratings_are_no_interactions(cfg):
     cfg.rating_column, cfg.min_rating = "stars", 4.0
     raw = read(cfg)
     assert raw.interactions["item_id"].tolist() == ["007", "3"]
-    assert raw.dropped == {"interactions_below_min_rating": 1}
+    assert raw.dropped == {"interactions_with_a_wrong_number_of_cells": 0, "interactions_below_min_rating": 1}
 
 
 def test_no_interactions_file(cfg):
@@ -102,7 +102,7 @@ def test_damaged_table(cfg, tmp_path, name, content):
 def test_rating_that_is_no_number(cfg):
     write(cfg, "interactions.csv", "user_id,item_id,stars\nu,3,4\nu,4,good\n")
     cfg.rating_column, cfg.min_rating = "stars", 4.0
-    with pytest.raises(DataError, match="should hold numbers, but row 2 holds 'good'"):
+    with pytest.raises(DataError, match="Row #3: CSV conversion error to double: invalid value 'good'"):
         read(cfg)
 
 

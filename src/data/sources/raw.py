@@ -1,14 +1,21 @@
-"""What a source hands over, and how sources read tables: the same checks and sentences for all of them."""
+"""What a source hands over, and how sources read item tables: the same checks and sentences for all of them."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
 import pandas as pd
+import pyarrow.parquet
 
 from src.config import DatasetConfig
 from src.errors import DataError
+
+T = TypeVar("T")
+WEB = ("http://", "https://")
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".avif", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -18,13 +25,18 @@ class RawTables:
     Attributes:
         items: ``item_id`` (str), ``image_path`` (str below images_dir, or None), ``labels`` (list of str; None:
             unknown; empty: known to have none) and ``image_group`` (str, or None); ids may still repeat or be empty.
-        interactions: ``user_id`` and ``item_id`` (str); pairs may still repeat, be empty, or name unknown items.
+        interactions: ``user_id`` and ``item_id``, categorical (4 bytes a cell); pairs may still repeat, be empty, or
+            name unknown items.
         dropped: What the source itself left out, as reason -> count.
+        image_urls: Where an image can be downloaded from, by image path.
+        notes: Other figures for the report.
     """
 
     items: pd.DataFrame
     interactions: pd.DataFrame
     dropped: dict[str, int] = field(default_factory=dict)
+    image_urls: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
 
 
 class Source(NamedTuple):
@@ -44,6 +56,20 @@ def require_file(path: Path, cfg: DatasetConfig) -> Path:
     )
 
 
+def downloaded_path(url: str) -> str:
+    """Path below ``images_dir`` of an image from the web.
+
+    It is made of the address's hash, so items with one address share a file, and neither an address nor an id can name
+    a file of its own choice.
+    """
+    name = hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    try:
+        ending = next((e for e in IMAGE_ENDINGS if urlsplit(url).path.lower().endswith(e)), ".img")
+    except ValueError:  # not an address after all; the download says so
+        ending = ".img"
+    return f"{name[:2]}/{name}{ending}"
+
+
 def read_table(path: Path, columns: dict[str, str]) -> pd.DataFrame:
     """Read some columns of a CSV (``.csv``, ``.csv.gz``) or Parquet (``.parquet``) table.
 
@@ -56,26 +82,27 @@ def read_table(path: Path, columns: dict[str, str]) -> pd.DataFrame:
     Raises:
         DataError: The file is in no known format, cannot be read, or lacks a column.
     """
-    readers: dict[str, Callable[[], pd.DataFrame]] = {
-        ".csv": lambda: pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig"),
-        ".csv.gz": lambda: pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig"),
-        ".parquet": lambda: pd.read_parquet(path),
-    }
-    suffix = next((suffix for suffix in readers if path.name.endswith(suffix)), None)
-    if suffix is None:
-        raise DataError(f"{path} should end in one of {', '.join(readers)}; convert it, or correct its name.")
-    try:
-        table = readers[suffix]()
-    except Exception as error:  # the readers raise many kinds on damaged files; the cause is chained
-        raise DataError(f"{path} cannot be read as {suffix} ({error}); get it again or mend it.") from error
-    missing = [name for name in columns if name not in table.columns]
+    table = _read(path)
+    require_columns(path, list(map(str, table.columns)), columns)
+    return table[list(columns)]
+
+
+def column_names(path: Path) -> list[str]:
+    """Names of a table's columns; raises ``DataError`` like ``read_table``."""
+    if path.suffix == ".parquet":
+        return [str(name) for name in _attempt(path, lambda: pyarrow.parquet.read_schema(path).names)]
+    return [str(name) for name in _read(path, nrows=0).columns]
+
+
+def require_columns(path: Path, present: list[str], columns: dict[str, str]) -> None:
+    """Raise ``DataError`` unless all ``columns`` (name -> setting that names it) are among ``present``."""
+    missing = [name for name in columns if name not in present]
     if missing:
         settings = ", ".join(f"dataset.{columns[name]}" for name in missing)
         raise DataError(
-            f"{path} should have the column(s) {', '.join(missing)}, but has {', '.join(map(str, table.columns))}. "
+            f"{path} should have the column(s) {', '.join(missing)}, but has {', '.join(present)}. "
             f"Set {settings} to the right name."
         )
-    return table[list(columns)]
 
 
 def as_text(column: pd.Series) -> pd.Series:
@@ -83,3 +110,22 @@ def as_text(column: pd.Series) -> pd.Series:
     if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
         column = column.astype("Int64")
     return column.astype("string").fillna("").str.strip().astype(object)
+
+
+def _read(path: Path, **options: Any) -> pd.DataFrame:
+    def read_csv() -> pd.DataFrame:
+        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", **options)
+
+    readers = {".csv": read_csv, ".csv.gz": read_csv, ".parquet": lambda: pd.read_parquet(path)}
+    suffix = next((suffix for suffix in readers if path.name.endswith(suffix)), None)
+    if suffix is None:
+        raise DataError(f"{path} should end in one of {', '.join(readers)}; convert it, or correct its name.")
+    return _attempt(path, readers[suffix])
+
+
+def _attempt(path: Path, read: Callable[[], T]) -> T:
+    try:
+        return read()
+    except Exception as error:  # the readers raise many kinds on damaged files; the cause is chained
+        kind = "".join(path.suffixes)
+        raise DataError(f"{path} cannot be read as {kind} ({error}); get it again or mend it.") from error

@@ -2,7 +2,7 @@
 
 Labels in a CSV cell are names joined by ``label_separator``. An empty cell means that the labels are unknown; a cell
 that holds the separator alone (``|``) means that the item is known to have none. A Parquet column may hold text in the
-same way, or lists: null is unknown, an empty list is none.
+same way, or lists: null is unknown, an empty list is none. An image may be a path or a web address.
 """
 
 from pathlib import Path
@@ -12,7 +12,17 @@ import numpy as np
 import pandas as pd
 
 from src.config import TabularConfig
-from src.data.sources.raw import RawTables, as_text, read_table, require_file
+from src.data.sources.pairs import Delimited, no_pairs, read_columns, read_parquet_columns
+from src.data.sources.raw import (
+    WEB,
+    RawTables,
+    as_text,
+    column_names,
+    downloaded_path,
+    read_table,
+    require_columns,
+    require_file,
+)
 from src.errors import DataError
 
 
@@ -29,14 +39,14 @@ def read(cfg: TabularConfig) -> RawTables:
         DataError: A file is missing or unreadable, lacks a column, or holds labels or ratings of a wrong kind.
     """
     paths = raw_files(cfg)
-    items = _read_items(paths[0], cfg)
+    items, urls = _read_items(paths[0], cfg)
     if not cfg.interactions_file:
-        return RawTables(items, pd.DataFrame({"user_id": [], "item_id": []}, dtype=object))
+        return RawTables(items, no_pairs(), image_urls=urls)
     interactions, dropped = _read_interactions(paths[1], cfg)
-    return RawTables(items, interactions, dropped)
+    return RawTables(items, interactions, dropped, urls)
 
 
-def _read_items(path: Path, cfg: TabularConfig) -> pd.DataFrame:
+def _read_items(path: Path, cfg: TabularConfig) -> tuple[pd.DataFrame, dict[str, str]]:
     columns = {cfg.item_column: "item_column", cfg.image_column: "image_column"}
     if cfg.labels_column:
         columns[cfg.labels_column] = "labels_column"
@@ -44,13 +54,13 @@ def _read_items(path: Path, cfg: TabularConfig) -> pd.DataFrame:
         columns[cfg.group_column] = "group_column"
     table = read_table(path, columns)
     image_path = as_text(table[cfg.image_column])
-    items = pd.DataFrame(
-        {"item_id": as_text(table[cfg.item_column]), "image_path": image_path.where(image_path != "", None)}
-    )
+    urls = {downloaded_path(text): text for text in image_path if text.startswith(WEB)}
+    paths = [downloaded_path(text) if text.startswith(WEB) else text or None for text in image_path]
+    items = pd.DataFrame({"item_id": as_text(table[cfg.item_column]), "image_path": pd.Series(paths, dtype=object)})
     items["labels"] = _read_labels(table[cfg.labels_column], path, cfg) if cfg.labels_column else None
     group = as_text(table[cfg.group_column]) if cfg.group_column else pd.Series("", index=items.index, dtype=object)
     items["image_group"] = group.where(group != "", None)
-    return items
+    return items, urls
 
 
 def _read_labels(column: pd.Series, path: Path, cfg: TabularConfig) -> pd.Series:
@@ -77,21 +87,23 @@ def _read_labels(column: pd.Series, path: Path, cfg: TabularConfig) -> pd.Series
 
 def _read_interactions(path: Path, cfg: TabularConfig) -> tuple[pd.DataFrame, dict[str, int]]:
     columns = {cfg.user_column: "user_column", cfg.item_column: "item_column"}
-    if cfg.rating_column:
-        columns[cfg.rating_column] = "rating_column"
-    table = read_table(path, columns)
-    dropped = {}
+    ids, numbers = list(columns), []
     if cfg.rating_column and cfg.min_rating is not None:
+        columns[cfg.rating_column] = "rating_column"
+        numbers = [cfg.rating_column]
+    require_columns(path, column_names(path), columns)
+    if path.suffix == ".parquet":
+        table, dropped = read_parquet_columns(path, ids, numbers), {}
+    else:
+        table, damaged = read_columns(path, Delimited(), ids, numbers)
+        dropped = {"interactions_with_a_wrong_number_of_cells": damaged}
+    if numbers:
         rating = pd.to_numeric(table[cfg.rating_column], errors="coerce")
         if rating.isna().any():
-            row = int(rating.isna().to_numpy().argmax())
             raise DataError(
-                f"{path}: column {cfg.rating_column} should hold numbers, but row {row + 1} holds "
-                f"{table[cfg.rating_column].iloc[row]!r}."
+                f"{path}: column {cfg.rating_column} should hold numbers, but {int(rating.isna().sum())} row(s) hold "
+                f"none, the first of them row {int(rating.isna().to_numpy().argmax()) + 1}."
             )
         table = table[rating >= cfg.min_rating]
         dropped["interactions_below_min_rating"] = int((rating < cfg.min_rating).sum())
-    interactions = pd.DataFrame(
-        {"user_id": as_text(table[cfg.user_column]), "item_id": as_text(table[cfg.item_column])}
-    )
-    return interactions, dropped
+    return table[ids].set_axis(["user_id", "item_id"], axis=1), dropped

@@ -1,0 +1,1 @@
+"""Fetching raw files and images from the web: whole, checked and recorded, or not at all."""

@@ -1,0 +1,93 @@
+"""What was downloaded and what was not, one JSON line a file: the record that makes a later download the same."""
+
+import json
+import threading
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from src.artifacts import save_text
+from src.errors import DataError
+
+RECORDS_FILE = "downloads.jsonl"
+
+
+@dataclass(frozen=True)
+class Record:
+    """Outcome for one file: with ``sha256`` it was obtained, else ``reason`` says why not."""
+
+    path: str
+    url: str
+    sha256: str | None = None
+    n_bytes: int | None = None
+    reason: str | None = None
+    permanent: bool = False
+
+
+class Records:
+    """Outcomes by path, appended to ``downloads.jsonl`` as they come, so that a killed run loses none."""
+
+    def __init__(self, path: Path) -> None:
+        """Read earlier outcomes; a last line cut short by a kill is ignored.
+
+        Raises:
+            DataError: Another line is damaged.
+        """
+        self.path = path
+        self._lock = threading.Lock()
+        self._by_path: dict[str, Record] = {}
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        for number, line in enumerate(lines, start=1):
+            try:
+                self._keep(Record(**json.loads(line)))
+            except (ValueError, TypeError) as error:
+                if number < len(lines):
+                    raise DataError(
+                        f"{path} should hold one record a line, but line {number} is damaged; mend it, or delete the "
+                        "file to check every download again."
+                    ) from error
+
+    def __enter__(self) -> Self:
+        """Open the file for new outcomes, after rewriting it without a damaged end."""
+        self._rewrite()
+        self._stream = self.path.open("a", encoding="utf-8")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file and sort it by path."""
+        self._stream.close()
+        self._rewrite()
+
+    def get(self, path: str) -> Record | None:
+        """Outcome for a path, if there is one."""
+        return self._by_path.get(path)
+
+    def add(self, record: Record) -> None:
+        """Keep an outcome, in place of an earlier one of the same path; safe from several threads."""
+        with self._lock:
+            self._keep(record)
+            self._stream.write(_line(record))
+            self._stream.flush()
+
+    def summary(self) -> dict[str, Any]:
+        """Files obtained, and files not obtained by reason."""
+        records = self._by_path.values()
+        failed = Counter(record.reason for record in records if record.reason is not None)
+        return {
+            "obtained": sum(record.reason is None for record in records),
+            "not_obtained": dict(sorted((str(reason), count) for reason, count in failed.items())),
+        }
+
+    def _keep(self, record: Record) -> None:
+        self._by_path[record.path] = record
+
+    def _rewrite(self) -> None:
+        save_text(self.path, "".join(_line(self._by_path[path]) for path in sorted(self._by_path)))
+
+
+def _line(record: Record) -> str:
+    return json.dumps({k: v for k, v in asdict(record).items() if v not in (None, False)}) + "\n"

@@ -1,0 +1,208 @@
+"""Amazon review data of 2014 (McAuley et al., 2015): reviews as interactions, category paths as labels.
+
+Of the metadata, about 1.5 million lines a category, only products that were reviewed are parsed: the others are told by
+their asin alone.
+"""
+
+import gzip
+import html
+import json
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from src.config import AmazonConfig
+from src.data.sources.literals import MAX_LINE_BYTES, parse_literal
+from src.data.sources.pairs import as_ids
+from src.data.sources.raw import WEB, RawTables, downloaded_path, require_file
+from src.errors import DataError
+from src.parallel import n_cores
+
+ASIN = re.compile(rb"""["']asin["']\s*:\s*(?:'([^'\\]*+)'|"([^"\\]*+)"|)""")
+PLACEHOLDER = "no-img-sm"  # in the address of the picture that says there is none
+LEVEL = " + "  # between the levels of a label
+CHUNK_LINES = 2000
+
+
+class Product(NamedTuple):
+    """What is used of a metadata line; ``labels`` is None where the categories are absent or of other roots."""
+
+    asin: str
+    image_url: str | None
+    labels: list[str] | None
+
+
+def raw_files(cfg: AmazonConfig) -> list[Path]:
+    """The two files; raises ``DataError`` when one is missing."""
+    return [require_file(Path(cfg.raw_dir) / name, cfg) for name in (cfg.reviews_file, cfg.metadata_file)]
+
+
+def read(cfg: AmazonConfig) -> RawTables:
+    """Read reviews, then the metadata of reviewed products.
+
+    A product without metadata stays, without image and with unknown labels: it still teaches CF.
+
+    Raises:
+        DataError: A file is missing or damaged, or holds no review.
+    """
+    reviews, metadata = raw_files(cfg)
+    interactions, damaged_reviews = read_reviews(reviews)
+    asins = interactions["item_id"].cat.categories
+    products, dropped = read_products(metadata, set(asins) - {""}, cfg)
+    urls = {}
+    placeholders = 0
+    rows = []
+    for asin in asins[asins != ""]:
+        product = products.get(asin, Product(asin, None, None))
+        path = None
+        if product.image_url and PLACEHOLDER in product.image_url:
+            placeholders += 1
+        elif product.image_url:
+            path = downloaded_path(product.image_url)
+            urls[path] = product.image_url
+        rows.append((asin, path, product.labels, None))
+    items = pd.DataFrame(rows, columns=["item_id", "image_path", "labels", "image_group"]).astype(object)
+    dropped |= {
+        "reviews_that_cannot_be_read": damaged_reviews,
+        "images_that_are_placeholders": placeholders,
+        "items_without_metadata": len(items) - len(products),
+    }
+    return RawTables(items, interactions, dropped, urls)
+
+
+def read_reviews(path: Path) -> tuple[pd.DataFrame, int]:
+    """Who reviewed what, and how many lines cannot be read; raises ``DataError`` when none can."""
+    users, items, damaged = [], [], 0
+    for line in _lines(path):
+        try:
+            review = json.loads(line)
+            user, item = review["reviewerID"], review["asin"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            damaged += 1
+            continue
+        if isinstance(user, str) and isinstance(item, str):
+            users.append(user)
+            items.append(item)
+        else:
+            damaged += 1
+    if not users:
+        raise DataError(
+            f"{path} should hold one review a line as JSON with reviewerID and asin, but none of {damaged} line(s) "
+            "does; get it again."
+        )
+    return pd.DataFrame({"user_id": as_ids(pd.Series(users)), "item_id": as_ids(pd.Series(items))}), damaged
+
+
+def read_products(path: Path, wanted: set[str], cfg: AmazonConfig) -> tuple[dict[str, Product], dict[str, int]]:
+    """Parse the metadata of ``wanted`` products on all cores; the first of several lines of a product counts."""
+    products: dict[str, Product] = {}
+    counts = {"metadata_of_products_without_reviews": 0, "metadata_that_cannot_be_read": 0, "metadata_repeated": 0}
+    wanted_bytes = {asin.encode() for asin in wanted}
+
+    def relevant() -> Iterator[bytes]:
+        for line in _lines(path):
+            if may_concern(line, wanted_bytes):
+                yield line
+            else:
+                counts["metadata_of_products_without_reviews"] += 1
+
+    for product in _parse_all(relevant(), cfg):
+        if product is None:
+            counts["metadata_that_cannot_be_read"] += 1
+        elif product.asin not in wanted:
+            counts["metadata_of_products_without_reviews"] += 1
+        elif product.asin in products:
+            counts["metadata_repeated"] += 1
+        else:
+            products[product.asin] = product
+    return products, counts
+
+
+def may_concern(line: bytes, wanted: set[bytes]) -> bool:
+    """Whether a metadata line may be of a wanted product; when in doubt (an escape, no asin in sight), yes."""
+    found = False
+    for match in ASIN.finditer(line):
+        asin = match[1] if match[1] is not None else match[2]
+        if asin is None or asin.strip() in wanted:
+            return True
+        found = True
+    return not found
+
+
+def parse_product(line: bytes, root: str, drop_leaf: bool) -> Product | None:
+    """One metadata line, or None when it cannot be read."""
+    try:
+        record = parse_literal(line.decode("utf-8", "replace"))
+        asin = record["asin"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    if not isinstance(asin, str):
+        return None
+    url = record.get("imUrl")
+    url = html.unescape(url).strip() if isinstance(url, str) else ""
+    paths = [path for path in _as_paths(record.get("categories")) if path[0] == root]
+    labels = sorted({label for path in paths for label in path_labels(path, drop_leaf)}) if paths else None
+    return Product(asin.strip(), url if url.startswith(WEB) else None, labels)
+
+
+def path_labels(path: list[str], drop_leaf: bool) -> Iterator[str]:
+    """Each prefix of a category path below its root, the last level left out or not.
+
+    Source: original code; paper, section 4.1.1.
+    """
+    levels = path[1:-1] if drop_leaf else path[1:]
+    for depth in range(1, len(levels) + 1):
+        yield LEVEL.join(levels[:depth])
+
+
+def _as_paths(categories: Any) -> list[list[str]]:
+    """Category paths with entities resolved; parts of one character, which occur by mistake, are left out."""
+    if not isinstance(categories, list):
+        return []
+    paths = []
+    for path in categories:
+        if isinstance(path, list) and all(isinstance(part, str) for part in path):
+            parts = [html.unescape(part).strip() for part in path]
+            paths.append([part for part in parts if len(part) > 1])
+    return [path for path in paths if path]
+
+
+def _parse_all(lines: Iterable[bytes], cfg: AmazonConfig) -> Iterator[Product | None]:
+    """Parse lines in order, in other processes once there are enough of them to be worth it."""
+    lines = iter(lines)
+    first = list(islice(lines, CHUNK_LINES))
+    yield from _parse_chunk(first, cfg.root, cfg.drop_leaf)
+    if len(first) < CHUNK_LINES or n_cores() == 1:
+        while chunk := list(islice(lines, CHUNK_LINES)):
+            yield from _parse_chunk(chunk, cfg.root, cfg.drop_leaf)
+        return
+    with ProcessPoolExecutor(n_cores(), mp_context=get_context("spawn")) as pool:
+        waiting = []
+        while chunk := list(islice(lines, CHUNK_LINES)):
+            waiting.append(pool.submit(_parse_chunk, chunk, cfg.root, cfg.drop_leaf))
+            if len(waiting) > 2 * n_cores():
+                yield from waiting.pop(0).result()
+        for future in waiting:
+            yield from future.result()
+
+
+def _parse_chunk(lines: list[bytes], root: str, drop_leaf: bool) -> list[Product | None]:
+    return [parse_product(line, root, drop_leaf) for line in lines]
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Lines of a gzip file; empty ones are left out, and overlong ones come in pieces, which nothing can read."""
+    try:
+        with gzip.open(path, "rb") as stream:
+            while line := stream.readline(MAX_LINE_BYTES):
+                if not line.isspace():
+                    yield line
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} should be a whole gzip file, but is damaged ({error}); get it again.") from error
