@@ -1,6 +1,5 @@
 """The five commands as a user calls them: composition, errors, exit codes, multirun."""
 
-import re
 import subprocess
 import sys
 
@@ -80,15 +79,6 @@ def test_multirun_trains_every_combination(pipeline):
                   "recommender_seed=0", *overrides[:-1])  # fmt: skip
     assert answer.returncode == 0, answer.stderr
     assert len(pipeline.runs("image_only")) == len(pipeline.runs("mtl_uniform")) == 2
-
-
-def test_scripts_name_existing_files_and_composable_overrides():
-    for script in sorted((ROOT / "bash_scripts").glob("*.sh")):
-        text = script.read_text().replace("\\\n", " ").replace('"$method"', "image_only")
-        for stage, arguments in re.findall(r"python main_(\w+)\.py([^\n]*)", text):
-            assert stage in STAGES, script
-            overrides = [word for word in arguments.split() if "=" in word and "$" not in word]
-            compose_config(stage, *overrides)
 
 
 def test_check_choice():

@@ -45,7 +45,7 @@ def tune(cfg: ClassifierTrainingConfig) -> dict[str, Any]:
     path = Path(cfg.tuned_dir) / f"{cfg.dataset.name}-{cfg.backbone.name}-{cfg.method.name}.yaml"
     resolved = resolve(replace(cfg, tuned={}, **best["settings"]))
     entry = {
-        "settings": best["settings"],
+        "settings": dict(best["settings"]),
         "trials": trials,
         "made_with": {name: getattr(resolved, name) for name in ("image_size", "epochs", "batch_size", "fold", "seed")},
     }

@@ -91,9 +91,7 @@ def _bullets(entries: Mapping[str, Any], indent: str = "") -> list[str]:
 
 
 def _number(value: float) -> str:
-    if float(value).is_integer():
-        return f"{int(value):,}"
-    return f"{value:.2e}" if abs(value) < 0.01 else f"{value:.2f}"
+    return f"{int(value):,}" if float(value).is_integer() else f"{value:.3g}"
 
 
 def _by_reason(refused: Mapping[str, str]) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 import email.utils
 import hashlib
-import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,11 +17,13 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from src.config import DownloadConfig
+from src.data.download.part import Begun, Part
 
 BLOCK = 1 << 16
 MAX_REDIRECTS = 5
 LONGEST_WAIT_S = 120.0
-RETRIED = (408, 425, 429, 500, 502, 503, 504)
+RETRIED = (408, 425, 429)  # beside all of the server's own errors, 5xx
+CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)", re.ASCII)
 HEADERS = {"User-Agent": "collaborative-image-understanding", "Accept-Encoding": "identity"}
 
 
@@ -52,7 +54,7 @@ class Wanted:
 
     Attributes:
         max_bytes: A larger answer is refused.
-        seconds: Longest time for one attempt; None: as long as bytes arrive.
+        seconds: Longest time for one attempt, after which no further bytes are read; None: as long as bytes arrive.
         resume: Keep what arrived of a file, and ask for the rest when the server can tell that it is the same file.
         check: Raises ``FetchError`` when the content is not what it should be.
         sha256: The content it must have; None: any.
@@ -81,19 +83,28 @@ def fetch(session: requests.Session, url: str, target: Path, wanted: Wanted, cfg
         FetchError: After ``cfg.attempts`` attempts, or at once when another attempt is pointless.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
+    part = Part.of(target, url)
     attempt = 0
     while True:
         attempt += 1
         try:
-            _transfer(session, url, part, wanted, cfg)
+            _transfer(session, part, wanted, cfg)
             return _accept(part, target, wanted)
         except FetchError as error:
             if not wanted.resume or error.permanent:
-                _discard(part)
+                part.discard()
             if error.permanent or attempt >= cfg.attempts:
                 raise
             time.sleep(min(LONGEST_WAIT_S, max(error.wait_s, cfg.backoff_s * 2 ** (attempt - 1))))
+
+
+def verify(path: Path, wanted: Wanted) -> Fetched:
+    """Digest of a file that is there; raises ``FetchError`` when it is not what is wanted."""
+    wanted.check(path)
+    fetched = hash_file(path)
+    if wanted.sha256 not in (None, fetched.sha256):
+        raise FetchError("content is not what the frozen record says", permanent=True)
+    return fetched
 
 
 def hash_file(path: Path) -> Fetched:
@@ -102,41 +113,51 @@ def hash_file(path: Path) -> Fetched:
         return Fetched(hashlib.file_digest(stream, "sha256").hexdigest(), path.stat().st_size)
 
 
-def _accept(part: Path, target: Path, wanted: Wanted) -> Fetched:
+def _accept(part: Part, target: Path, wanted: Wanted) -> Fetched:
     try:
-        wanted.check(part)
-        fetched = hash_file(part)
-        if wanted.sha256 not in (None, fetched.sha256):
-            raise FetchError("content is not what the frozen record says", permanent=True)
+        fetched = verify(part.path, wanted)
     except FetchError:
-        _discard(part)  # whole, but wrong: nothing to build upon
+        part.discard()  # whole, but wrong: nothing to build upon
         raise
-    with part.open("rb") as stream:
+    with part.path.open("rb") as stream:
         os.fsync(stream.fileno())
-    part.replace(target)
-    _discard(part)
+    part.path.replace(target)
+    part.discard()
     return fetched
 
 
-def _transfer(session: requests.Session, url: str, part: Path, wanted: Wanted, cfg: DownloadConfig) -> None:
-    start, validator = _begun(part, url) if wanted.resume else (0, "")
+def _transfer(session: requests.Session, part: Part, wanted: Wanted, cfg: DownloadConfig) -> None:
+    deadline = None if wanted.seconds is None else time.monotonic() + wanted.seconds
+    start, validator, whole_size = part.begun() if wanted.resume else Begun()
+    if start and start == whole_size:
+        return  # stopped after its last byte
     headers = {"Range": f"bytes={start}-", "If-Range": validator} if start else {}
     try:
-        with _request(session, url, headers, cfg) as answer:
+        with _request(session, part.url, headers, cfg) as answer:
             if answer.status_code == 416:
-                _discard(part)
+                part.discard()
                 raise FetchError("server could not continue the file", permanent=False)
             if answer.status_code not in (200, 206):
                 raise _refusal(answer)
-            if answer.status_code == 206 and not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-                _discard(part)
+            if answer.status_code == 206 and not _continues(answer, start, validator):
+                part.discard()
                 raise FetchError("server continued at the wrong place", permanent=False)
             start = start if answer.status_code == 206 else 0
-            _note(part, url, answer)
-            _write(answer, part, start, wanted)
+            whole_size = _whole_size(answer, start)
+            if whole_size is not None and whole_size > wanted.max_bytes:
+                raise FetchError("file is too large", permanent=True)
+            if not start:
+                part.discard()
+                if wanted.resume:
+                    part.note(answer, whole_size)
+            size = _write(_blocks(answer, deadline), part.path, start, wanted.max_bytes)
     except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
         # requests and urllib3 call a malformed address a ValueError, and nothing else
         raise FetchError(_reason(error), permanent=isinstance(error, ValueError)) from error
+    if size == 0:
+        raise FetchError("answer is empty", permanent=False)
+    if whole_size is not None and size != whole_size:
+        raise FetchError("connection ended early", permanent=False)
 
 
 def _request(session: requests.Session, url: str, headers: dict[str, str], cfg: DownloadConfig) -> requests.Response:
@@ -145,35 +166,45 @@ def _request(session: requests.Session, url: str, headers: dict[str, str], cfg: 
         if urlsplit(url).scheme not in ("http", "https"):
             raise FetchError("address is not http or https", permanent=True)
         answer = session.get(url, headers=headers, stream=True, timeout=cfg.timeout_s, allow_redirects=False)
-        if not answer.is_redirect:
+        location = session.get_redirect_target(answer)
+        if location is None:
             return answer
-        url = urljoin(url, answer.headers["Location"])
         answer.close()
+        url = urljoin(url, location)
     raise FetchError("too many redirects", permanent=True)
 
 
-def _write(answer: requests.Response, part: Path, start: int, wanted: Wanted) -> None:
-    """Append the answer's bytes as they come over the wire to ``part`` from ``start`` on, within the limits."""
-    length = answer.headers.get("Content-Length")
-    expected = start + int(length) if length and length.isdigit() else None
-    if expected is not None and expected > wanted.max_bytes:
-        raise FetchError("file is too large", permanent=True)
+def _continues(answer: requests.Response, start: int, validator: str) -> bool:
+    """Whether a 206 goes on at ``start`` with the version that ``validator`` tells of; some servers ignore If-Range."""
+    match = CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+    named = answer.headers.get("ETag" if validator.startswith('"') else "Last-Modified", validator)
+    return match is not None and int(match[1]) == start and (start == 0 or named == validator)
+
+
+def _whole_size(answer: requests.Response, start: int) -> int | None:
+    """Size of the whole file, of which the answer may be a part that ends early; None: the server does not say."""
+    match = CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", "")) if answer.status_code == 206 else None
+    if match is not None and match[2] != "*":
+        return int(match[2])
+    length = answer.headers.get("Content-Length", "")
+    return start + int(length) if length.isdecimal() else None
+
+
+def _write(blocks: Iterator[bytes], path: Path, start: int, max_bytes: int) -> int:
+    """Write ``blocks`` to ``path`` from ``start`` on and return its size."""
     size = start
-    with part.open("r+b" if start else "wb") as stream:
+    with path.open("r+b" if start else "wb") as stream:
         stream.seek(start)
         stream.truncate()
-        for block in _blocks(answer, wanted.seconds):
+        for block in blocks:
             size += stream.write(block)
-            if size > wanted.max_bytes:
+            if size > max_bytes:
                 raise FetchError("file is too large", permanent=True)
-    if size == 0:
-        raise FetchError("answer is empty", permanent=False)
-    if expected is not None and size != expected:
-        raise FetchError("connection ended early", permanent=False)
+    return size
 
 
-def _blocks(answer: requests.Response, seconds: float | None) -> Iterator[bytes]:
-    deadline = None if seconds is None else time.monotonic() + seconds
+def _blocks(answer: requests.Response, deadline: float | None) -> Iterator[bytes]:
+    """The answer's bytes as they come over the wire."""
     while block := answer.raw.read1(BLOCK, decode_content=False):
         yield block
         if deadline is not None and time.monotonic() > deadline:
@@ -182,16 +213,17 @@ def _blocks(answer: requests.Response, seconds: float | None) -> Iterator[bytes]
 
 def _refusal(answer: requests.Response) -> FetchError:
     status = answer.status_code
-    return FetchError(f"HTTP {status}", permanent=status not in RETRIED, wait_s=_retry_after(answer))
+    permanent = status < 500 and status not in RETRIED
+    return FetchError(f"HTTP {status}", permanent=permanent, wait_s=_retry_after(answer))
 
 
 def _retry_after(answer: requests.Response) -> float:
     text = answer.headers.get("Retry-After", "")
-    if text.isdigit():
+    if text.isdecimal():
         return float(text)
     try:
         return max(0.0, (email.utils.parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0.0
 
 
@@ -204,30 +236,4 @@ def _reason(error: Exception) -> str:
         return "certificate is not valid"
     if isinstance(error, requests.ConnectionError):
         return "server cannot be reached"
-    return "address is not valid"
-
-
-def _begun(part: Path, url: str) -> tuple[int, str]:
-    """How much of the file an earlier attempt left, and what tells the server which version of it that was."""
-    try:
-        note = json.loads(_note_path(part).read_text())
-        if note["url"] == url and note["validator"]:
-            return part.stat().st_size, note["validator"]
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return 0, ""
-
-
-def _note(part: Path, url: str, answer: requests.Response) -> None:
-    etag = answer.headers.get("ETag", "")
-    validator = etag if etag and not etag.startswith("W/") else answer.headers.get("Last-Modified", "")
-    _note_path(part).write_text(json.dumps({"url": url, "validator": validator}))
-
-
-def _note_path(part: Path) -> Path:
-    return part.with_name(f"{part.name}.json")
-
-
-def _discard(part: Path) -> None:
-    part.unlink(missing_ok=True)
-    _note_path(part).unlink(missing_ok=True)
+    return "address is not valid" if isinstance(error, ValueError) else "connection failed"

@@ -84,7 +84,7 @@ class _Fetcher:
         missing_from_record = 0
         with (
             ThreadPoolExecutor(self.cfg.workers) as pool,
-            tqdm(total=len(urls), desc="downloads", unit="image") as progress,
+            tqdm(total=len(urls), desc="downloads", unit="image", disable=None) as progress,
         ):
             try:
                 entries = sorted(urls.items())
