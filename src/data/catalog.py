@@ -18,8 +18,8 @@ def clean_items(items: pd.DataFrame, cfg: DatasetConfig) -> tuple[pd.DataFrame, 
         The items with unique ids, and what was dropped, as reason -> number of rows.
 
     Raises:
-        DataError: Rows of one id contradict each other, an item of a single-label dataset has several labels, or
-            nothing is left.
+        DataError: Rows of one id contradict each other, an item of a single-label dataset has several labels, an id or
+            label holds a NUL character, or nothing is left.
     """
     empty = items["item_id"] == ""
     counts = {"items_with_an_empty_id": int(empty.sum())}
@@ -35,6 +35,10 @@ def clean_items(items: pd.DataFrame, cfg: DatasetConfig) -> tuple[pd.DataFrame, 
     counts["items_repeated"] = len(items) - len(distinct)
     if distinct.empty:
         raise DataError("The item table should have at least one item with an id, but has none.")
+    named = zip(distinct["item_id"], distinct["labels"], strict=True)
+    nul = [repr(item) for item, labels in named if any("\0" in text for text in (item, *(labels or ())))]
+    if nul:  # arrays of text would cut it off the end
+        raise DataError(f"Ids and labels should hold no NUL character, but those of {len(nul)} do: {_some(nul)}.")
     if cfg.single_label:
         several = distinct.loc[distinct["labels"].map(lambda names: names is not None and len(names) > 1), "item_id"]
         if len(several):
@@ -86,7 +90,7 @@ def merge_rare_labels(items: pd.DataFrame, least: int, levels: str | None) -> tu
     Source: original code; paper, section 4.1.1.
     """
     merged: dict[str, str] = {}
-    if levels is None:
+    if not levels:
         return items, merged
     names = {name for own in items["labels"] if own is not None for name in own}
     for depth in range(max((name.count(levels) for name in names), default=0), 0, -1):

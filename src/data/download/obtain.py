@@ -6,8 +6,7 @@ import re
 import shutil
 import tempfile
 import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
@@ -17,7 +16,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from src.config import DatasetConfig, DownloadConfig
-from src.data.download.fetch import FetchError, Wanted, fetch, hash_file, open_session
+from src.data.download.fetch import Fetched, FetchError, Wanted, fetch, hash_file, open_session, verify
 from src.data.download.records import RECORDS_FILE, Record, Records
 from src.data.images import RefusedImageError, load_image
 from src.data.sources import RawTables, get_source
@@ -27,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 FILE_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 AT_A_TIME = 1024
+UNPACKING = ".unpack."  # begins the name of the folder where an archive is unpacked
 
 
 def download_dataset(dataset: DatasetConfig, cfg: DownloadConfig) -> None:
@@ -36,10 +36,11 @@ def download_dataset(dataset: DatasetConfig, cfg: DownloadConfig) -> None:
     the next run. With ``cfg.frozen`` only what the record lists is fetched, and must have the content it lists.
 
     Raises:
-        ConfigError: An address of a raw file does not end in a plain file name.
+        ConfigError: An address of a raw file does not end in a plain file name, or in the same one as another.
         DataError: A raw file cannot be obtained, or has to be obtained by hand.
     """
     raw_dir = Path(dataset.raw_dir)
+    raw_files = name_files(dataset.raw_urls)
     raw_dir.mkdir(parents=True, exist_ok=True)
     with (
         FileLock(raw_dir / f"{RECORDS_FILE}.lock"),
@@ -47,13 +48,29 @@ def download_dataset(dataset: DatasetConfig, cfg: DownloadConfig) -> None:
         open_session(cfg) as session,
     ):
         fetcher = _Fetcher(session, dataset, cfg, records)
-        for url in dataset.raw_urls:
-            fetcher.raw_file(url)
+        for name, url in raw_files.items():
+            fetcher.raw_file(name, url)
         raw: RawTables = get_source(dataset.source).read(dataset)
         if not raw.image_urls and not dataset.raw_urls:
             raise DataError(f"Nothing of {dataset.name} can be downloaded. {dataset.obtain}")
         fetcher.images(raw.image_urls)
         logger.info("Downloads of %s: %s", dataset.name, records.summary())
+
+
+def name_files(urls: Iterable[str]) -> dict[str, str]:
+    """Addresses of raw files by the file names that they end in; raises ``ConfigError`` when one cannot be used."""
+    files: dict[str, str] = {}
+    for url in urls:
+        try:
+            name = PurePosixPath(urlsplit(url).path).name
+        except ValueError:  # not an address
+            name = ""
+        if not FILE_NAME.fullmatch(name):
+            raise ConfigError(f"An address in dataset.raw_urls should end in a plain file name, but is {url!r}.")
+        if name in files:
+            raise ConfigError(f"dataset.raw_urls should end in different file names, but two of them end in {name}.")
+        files[name] = url
+    return files
 
 
 class _Fetcher:
@@ -62,10 +79,7 @@ class _Fetcher:
     ) -> None:
         self.session, self.dataset, self.cfg, self.records = session, dataset, cfg, records
 
-    def raw_file(self, url: str) -> None:
-        name = PurePosixPath(urlsplit(url).path).name
-        if not FILE_NAME.fullmatch(name):
-            raise ConfigError(f"An address in dataset.raw_urls should end in a plain file name, but is {url!r}.")
+    def raw_file(self, name: str, url: str) -> None:
         target = Path(self.dataset.raw_dir) / name
         wanted = Wanted(self.cfg.max_file_bytes, check_archive, resume=True, sha256=self._expected(name))
         logger.info("Obtaining %s from %s", target, url)
@@ -112,26 +126,40 @@ class _Fetcher:
         known = self.records.get(path)
         if self.cfg.frozen and known is None:
             return None
-        if known is not None:
-            whole = known.reason is None and target.is_file() and target.stat().st_size == known.n_bytes
-            settled = known.reason is not None and (known.permanent or self.cfg.frozen) and not target.is_file()
-            if whole or settled:
-                return known
+        if known is not None and self._is_settled(known, target):
+            return known
         try:
-            if target.is_file() and known is None:
-                wanted.check(target)  # put there by hand, or fetched just before a kill
-                fetched = hash_file(target)
-            else:
-                fetched = fetch(self.session, url, target, wanted, self.cfg)
+            present = _present(target, wanted) if known is None or known.reason is not None else None
+            fetched = present or fetch(self.session, url, target, wanted, self.cfg)
             record = Record(path, url, fetched.sha256, fetched.n_bytes)
         except FetchError as error:
-            record = Record(path, url, reason=str(error), permanent=error.permanent)
+            if self.cfg.frozen and known is not None:  # what it should be stays in the record
+                record = Record(path, url, known.sha256, known.n_bytes, str(error))
+            else:
+                record = Record(path, url, reason=str(error), permanent=error.permanent)
         self.records.add(record)
         return record
+
+    def _is_settled(self, known: Record, target: Path) -> bool:
+        if known.reason is None and target.is_file():
+            if self.cfg.frozen:
+                return hash_file(target) == (known.sha256, known.n_bytes)
+            return target.stat().st_size == known.n_bytes
+        if self.cfg.frozen:
+            return known.sha256 is None
+        return known.permanent and not target.is_file()
 
     def _expected(self, path: str) -> str | None:
         known = self.records.get(path)
         return known.sha256 if self.cfg.frozen and known is not None else None
+
+
+def _present(target: Path, wanted: Wanted) -> Fetched | None:
+    """A file that was put there by hand, or fetched just before a kill, where it is what is wanted."""
+    try:
+        return verify(target, wanted) if target.is_file() else None
+    except FetchError:
+        return None
 
 
 def check_archive(path: Path) -> None:
@@ -147,22 +175,30 @@ def check_archive(path: Path) -> None:
                 damaged = archive.testzip()
             if damaged is not None:
                 raise zipfile.BadZipFile(damaged)
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+    except Exception as error:  # the readers raise many kinds on damaged archives; the cause is chained
         raise FetchError("content is no whole archive", permanent=False) from error
 
 
 def unpack(archive_path: Path, max_bytes: int) -> None:
-    """Unpack a zip file beside itself, unless its folders and files are there; no member leaves the folder.
+    """Unpack a zip file beside itself but for the folders and files that are there; no member leaves the folder.
 
     Raises:
         DataError: It would unpack to more than ``max_bytes``.
     """
+    folder = archive_path.parent
+    for leftover in folder.glob(f"{UNPACKING}*"):  # of a killed run
+        shutil.rmtree(leftover)
     with zipfile.ZipFile(archive_path) as archive:
         size = sum(member.file_size for member in archive.infolist())
         if size > max_bytes:
             raise DataError(f"{archive_path} should unpack to at most {max_bytes} bytes, but would to {size}.")
-        with tempfile.TemporaryDirectory(prefix=".unpack.", dir=archive_path.parent) as temporary:
-            archive.extractall(temporary)  # zipfile strips "..", drives and leading slashes
+        missing = [member for member in archive.infolist() if not (folder / _top(member.filename)).exists()]
+        with tempfile.TemporaryDirectory(prefix=UNPACKING, dir=folder) as temporary:
+            archive.extractall(temporary, missing)  # zipfile strips "..", drives and leading slashes
             for entry in Path(temporary).iterdir():
-                if not (archive_path.parent / entry.name).exists():
-                    shutil.move(entry, archive_path.parent / entry.name)
+                entry.replace(folder / entry.name)
+
+
+def _top(member: str) -> str:
+    """The folder or file right below ``raw_dir`` that a member of an archive unpacks to."""
+    return next((part for part in member.split("/") if part not in ("", ".", "..")), "")

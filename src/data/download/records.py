@@ -16,7 +16,7 @@ RECORDS_FILE = "downloads.jsonl"
 
 @dataclass(frozen=True)
 class Record:
-    """Outcome for one file: with ``sha256`` it was obtained, else ``reason`` says why not."""
+    """Outcome for one file: obtained, unless ``reason`` says why not; beside it, ``sha256`` is what was expected."""
 
     path: str
     url: str
@@ -38,7 +38,7 @@ class Records:
         self.path = path
         self._lock = threading.Lock()
         self._by_path: dict[str, Record] = {}
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        lines = path.read_bytes().splitlines() if path.is_file() else []
         for number, line in enumerate(lines, start=1):
             try:
                 self._keep(Record(**json.loads(line)))

@@ -25,10 +25,11 @@ from src.data.sources.raw import WEB, RawTables, downloaded_path, require_file
 from src.errors import DataError
 from src.parallel import n_cores
 
-ASIN = re.compile(rb"""["']asin["']\s*:\s*(?:'([^'\\]*+)'|"([^"\\]*+)"|)""")
+ASIN = re.compile(rb"""["']asin["']\s*:\s*(?=(?:'([^'\\]*+)'|"([^"\\]*+)")\s*[,}]|)""")
 PLACEHOLDER = "no-img-sm"  # in the address of the picture that says there is none
 LEVEL = " + "  # between the levels of a label
 CHUNK_LINES = 2000
+ALONE_LINES = 10_000  # parsed before other processes are started, which takes seconds
 
 
 class Product(NamedTuple):
@@ -87,7 +88,7 @@ def read_reviews(path: Path) -> tuple[pd.DataFrame, int]:
         except (ValueError, KeyError, TypeError, RecursionError):
             damaged += 1
             continue
-        if isinstance(user, str) and isinstance(item, str):
+        if all(isinstance(name, str) and name.isprintable() for name in (user, item)):
             users.append(user)
             items.append(item)
         else:
@@ -146,7 +147,7 @@ def parse_product(line: bytes, root: str, drop_leaf: bool) -> Product | None:
     if not isinstance(asin, str):
         return None
     url = record.get("imUrl")
-    url = html.unescape(url).strip() if isinstance(url, str) else ""
+    url = _plain(url) if isinstance(url, str) else ""
     paths = [path for path in _as_paths(record.get("categories")) if path[0] == root]
     labels = sorted({label for path in paths for label in path_labels(path, drop_leaf)}) if paths else None
     return Product(asin.strip(), url if url.startswith(WEB) else None, labels)
@@ -169,20 +170,23 @@ def _as_paths(categories: Any) -> list[list[str]]:
     paths = []
     for path in categories:
         if isinstance(path, list) and all(isinstance(part, str) for part in path):
-            parts = [html.unescape(part).strip() for part in path]
+            parts = [_plain(part) for part in path]
             paths.append([part for part in parts if len(part) > 1])
     return [path for path in paths if path]
+
+
+def _plain(text: str) -> str:
+    """Text with entities resolved and blanks for what cannot be printed (half a surrogate pair cannot be saved)."""
+    text = html.unescape(text)
+    return (text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)).strip()
 
 
 def _parse_all(lines: Iterable[bytes], cfg: AmazonConfig) -> Iterator[Product | None]:
     """Parse lines in order, in other processes once there are enough of them to be worth it."""
     lines = iter(lines)
-    first = list(islice(lines, CHUNK_LINES))
-    yield from _parse_chunk(first, cfg.root, cfg.drop_leaf)
-    if len(first) < CHUNK_LINES or n_cores() == 1:
-        while chunk := list(islice(lines, CHUNK_LINES)):
-            yield from _parse_chunk(chunk, cfg.root, cfg.drop_leaf)
-        return
+    alone = ALONE_LINES if n_cores() > 1 else None
+    for line in islice(lines, alone):
+        yield parse_product(line, cfg.root, cfg.drop_leaf)
     with ProcessPoolExecutor(n_cores(), mp_context=get_context("spawn")) as pool:
         waiting = []
         while chunk := list(islice(lines, CHUNK_LINES)):

@@ -5,8 +5,8 @@ import json
 import re
 from typing import Any
 
-MAX_LINE_BYTES = 16_000_000
-"""A longer line is refused: nested literals cost a parser many times their size."""
+MAX_LINE_BYTES = 1_000_000
+"""A longer line is refused: a parser needs some 600 times the size of a dense literal."""
 
 _SPECIAL = re.compile(r'["\\]')
 _STRING = re.compile(r"""'((?:[^'\\]++|\\.)*+)'|"((?:[^"\\]++|\\.)*+)\"""")
@@ -18,7 +18,8 @@ def parse_literal(line: str) -> Any:
     """Value of a JSON document or Python literal (strings, numbers, lists, dicts, True, False, None, tuples, sets).
 
     Python strings are rewritten as JSON, whose reader is compiled; what JSON cannot say goes to ``ast.literal_eval``,
-    which builds values and calls nothing. The result is that of ``ast.literal_eval`` wherever both read the line.
+    which builds values and calls nothing. The result is that of ``json.loads`` for a JSON document, and else that of
+    ``ast.literal_eval`` wherever that reads the line.
 
     Raises:
         ValueError: The line is neither, or is too long.
@@ -31,7 +32,7 @@ def parse_literal(line: str) -> Any:
         pass
     try:
         return _load(_as_json(line))
-    except ValueError:
+    except (ValueError, SyntaxError):  # the latter: an escape that ends too early, or means nothing
         pass
     try:
         return ast.literal_eval(line.strip())

@@ -7,7 +7,7 @@ import pandas as pd
 
 from src.config import MovieLensConfig
 from src.data.sources.pairs import Delimited, read_columns
-from src.data.sources.raw import RawTables, read_table, require_file
+from src.data.sources.raw import RawTables, as_text, read_table, require_file
 from src.errors import DataError
 
 NO_GENRE = "(no genres listed)"
@@ -59,9 +59,9 @@ def read(cfg: MovieLensConfig) -> RawTables:
     ratings, damaged = _read_ratings(files.ratings)
     dropped["ratings_that_cannot_be_read"] = damaged
     if cfg.min_rating is not None:
-        low = ratings["rating"] < cfg.min_rating
-        dropped["ratings_below_min_rating"] = int(low.sum())
-        ratings = ratings[~low]
+        high = ratings["rating"] >= cfg.min_rating  # a missing rating is not
+        dropped["ratings_below_min_rating"] = int((~high).sum())
+        ratings = ratings[high]
     items = pd.DataFrame(
         {
             "item_id": movies["movieId"],
@@ -82,10 +82,9 @@ def _genres(text: str) -> list[str] | None:
 def _read_movies(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
     if path.suffix == ".csv":
         columns = {"movieId": "source", "genres": "source"}
-        table = read_table(path, columns).map(str.strip)
-        return table, {"movies_that_cannot_be_read": 0}
+        return read_table(path, columns).apply(as_text), {"movies_that_cannot_be_read": 0}
     rows, damaged = [], 0
-    for line in _decode(path).splitlines():
+    for line in _decode(path).split("\n"):  # splitlines would part a title at some letters of Latin-1
         cells = line.split("::")
         if len(cells) >= 3:  # a title may hold the separator
             rows.append((cells[0].strip(), cells[-1].strip()))
@@ -101,7 +100,7 @@ def _read_ratings(path: Path) -> tuple[pd.DataFrame, int]:
     # Read as parted by single colons, so that every second cell is empty: no reader of text tables takes "::".
     columns = ("user_id", "", "item_id", "", "rating", "", "timestamp")
     names = [name or f"empty{place}" for place, name in enumerate(columns)]
-    layout = Delimited(":", names, quoted=False, encoding="latin1")
+    layout = Delimited(":", names, quoted=False)
     return read_columns(path, layout, ("user_id", "item_id"), ("rating",))
 
 

@@ -26,7 +26,6 @@ class Delimited:
     delimiter: str = ","
     columns: Sequence[str] | None = None
     quoted: bool = True
-    encoding: str = "utf8"
 
 
 def read_columns(
@@ -61,7 +60,6 @@ def read_columns(
                 pyarrow.csv.ReadOptions(
                     block_size=BLOCK_BYTES,
                     column_names=list(layout.columns) if layout.columns else None,
-                    encoding=layout.encoding,
                 ),
                 pyarrow.csv.ParseOptions(
                     delimiter=layout.delimiter,
@@ -72,7 +70,7 @@ def read_columns(
             )
             # One block at a time, each with its own dictionary; only the codes and the union of the names are kept.
             columns = _collect(reader, ids, numbers)
-    except (pa.ArrowInvalid, pa.ArrowKeyError, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
         raise DataError(
             f"{path} should be a table with the columns {', '.join(names)}, but cannot be read ({_brief(error)}); "
             "get it again, mend it, or correct the dataset's column names."
@@ -88,26 +86,20 @@ def read_parquet_columns(path: Path, ids: Sequence[str], numbers: Sequence[str] 
     """
     try:
         table = pyarrow.parquet.read_table(path, columns=[*ids, *numbers])
-        missing = [name for name in (*ids, *numbers) if name not in table.column_names]
-        if missing:
-            raise KeyError(f"no column {', '.join(missing)}")
-        frame = table.to_pandas(strings_to_categorical=True)
-    except (pa.ArrowException, KeyError, OSError) as error:
+        frame = table.to_pandas(strings_to_categorical=True, ignore_metadata=True)
+        return frame.assign(**{name: as_ids(frame[name]) for name in ids})
+    except Exception as error:  # many kinds, by damage and by kind of column; the cause is chained
         raise DataError(
             f"{path} should be a Parquet table with the columns {', '.join([*ids, *numbers])}, but cannot be read "
             f"({_brief(error)}); get it again, or correct the dataset's column names."
         ) from error
-    return frame.assign(**{name: as_ids(frame[name]) for name in ids})
 
 
 def as_ids(column: pd.Series) -> pd.Series:
     """Ids as a categorical column of stripped text with sorted categories; missing ones become ""."""
     codes, values = pd.factorize(column, use_na_sentinel=False)
-    text = as_text(pd.Series(values)).to_numpy(dtype=object)
-    names, place = np.unique(text.astype(str), return_inverse=True) if len(text) else (np.array([], str), codes)
-    categories = pd.Index(names.astype(object), dtype="str")
-    chosen = place[codes].astype(np.int32) if len(codes) else codes
-    return pd.Series(pd.Categorical.from_codes(chosen, categories), index=column.index)
+    place, names = pd.factorize(as_text(pd.Series(values)).astype("str"), sort=True)
+    return pd.Series(pd.Categorical.from_codes(place[codes].astype(np.int32), names), index=column.index)
 
 
 def no_pairs() -> pd.DataFrame:
@@ -139,4 +131,4 @@ def _collect(reader: Iterator[pa.RecordBatch], ids: Sequence[str], numbers: Sequ
 
 
 def _brief(error: Exception) -> str:
-    return str(error).splitlines()[0][:200]
+    return str(error).partition("\n")[0][:200]

@@ -94,7 +94,7 @@ def vote(pin_id: pd.Series, category_id: pd.Series, names: dict[str, str]) -> pd
 
 def _read_names(path: Path) -> dict[str, str]:
     table, _ = read_columns(path, _layout("name", "label_id"), ("name", "label_id"))
-    names = dict(zip(table["label_id"].astype(str), table["name"].astype(str), strict=True))
+    names = {label: name for label, name in table[["label_id", "name"]].astype(str).itertuples(index=False) if name}
     if not names:
         raise DataError(f"{path} should hold one category a line as name|label_id, but holds none; get it again.")
     return names

@@ -107,16 +107,24 @@ def require_columns(path: Path, present: list[str], columns: dict[str, str]) -> 
 
 def as_text(column: pd.Series) -> pd.Series:
     """A column of ids or paths as stripped text; missing values become "" and whole floats lose their ``.0``."""
-    if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
+    if isinstance(column.dtype, pd.CategoricalDtype) and pd.api.types.is_float_dtype(column.cat.categories):
+        column = column.astype(float)
+    if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all() and (column.abs().max() < 2.0**63):
         column = column.astype("Int64")
     return column.astype("string").fillna("").str.strip().astype(object)
 
 
 def _read(path: Path, **options: Any) -> pd.DataFrame:
     def read_csv() -> pd.DataFrame:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", **options)
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", **options)
+        if not isinstance(table.index, pd.RangeIndex):  # pandas would take the first cells for names of rows
+            raise ValueError("rows have more cells than the header line")
+        return table
 
-    readers = {".csv": read_csv, ".csv.gz": read_csv, ".parquet": lambda: pd.read_parquet(path)}
+    def read_parquet() -> pd.DataFrame:
+        return pyarrow.parquet.read_table(path).to_pandas(ignore_metadata=True)  # an index is a column too
+
+    readers = {".csv": read_csv, ".csv.gz": read_csv, ".parquet": read_parquet}
     suffix = next((suffix for suffix in readers if path.name.endswith(suffix)), None)
     if suffix is None:
         raise DataError(f"{path} should end in one of {', '.join(readers)}; convert it, or correct its name.")

@@ -23,7 +23,7 @@ from src.data.sources.raw import (
     require_columns,
     require_file,
 )
-from src.errors import DataError
+from src.errors import ConfigError, DataError
 
 
 def raw_files(cfg: TabularConfig) -> list[Path]:
@@ -36,8 +36,13 @@ def read(cfg: TabularConfig) -> RawTables:
     """Read both tables.
 
     Raises:
+        ConfigError: Settings contradict each other.
         DataError: A file is missing or unreadable, lacks a column, or holds labels or ratings of a wrong kind.
     """
+    if not cfg.label_separator:
+        raise ConfigError("dataset.label_separator should be one or more characters, but is empty.")
+    if len({cfg.user_column, cfg.item_column, cfg.rating_column}) < 3:
+        raise ConfigError("dataset.user_column, item_column and rating_column should name different columns.")
     paths = raw_files(cfg)
     items, urls = _read_items(paths[0], cfg)
     if not cfg.interactions_file:
