@@ -5,7 +5,6 @@ import os
 import shutil
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,31 +13,16 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from src.artifacts import (
-    IMAGES_DIR,
-    INTERACTIONS_FILE,
-    ITEM_COLUMNS,
-    ITEMS_FILE,
-    LABELS_FILE,
     MANIFEST_FILE,
     PREPARED,
     REPORT_FILE,
     load_json,
     save_json,
-    save_table,
-    save_text,
     sha256_of_file,
 )
 from src.config import PrepareConfig
 from src.config.datasets import DatasetConfig
-from src.data.catalog import assign_groups, clean_items, count_labels, filter_labels, merge_rare_labels
-from src.data.download.obtain import download_dataset
-from src.data.download.records import RECORDS_FILE, Records
-from src.data.interactions import clean_interactions
-from src.data.label_figure import plot_items_per_label
-from src.data.report import describe_images, describe_items, render_report
-from src.data.sources import RawTables, get_source
-from src.data.statistics import describe
-from src.data.store import write_store
+from src.data.sources import get_source
 from src.errors import ConfigError, DataError
 from src.runs import build_manifest, content_hash, plain
 
@@ -54,7 +38,6 @@ NOT_DEFINING = (
     "paper",
     "eval_crop",
 )  # settings that change no result
-REPORT_TEXT, LABEL_FIGURE = "report.md", "items_per_label"
 
 
 def prepare_dataset(cfg: PrepareConfig) -> dict[str, Any]:
@@ -74,6 +57,8 @@ def prepare_dataset(cfg: PrepareConfig) -> dict[str, Any]:
     check_settings(cfg.dataset)
     directory = Path(cfg.outputs_dir) / cfg.dataset.name
     if cfg.download:
+        from src.data.download.obtain import download_dataset
+
         download_dataset(cfg.dataset, cfg.downloads)
     with _locked(directory):
         definition = define(cfg.dataset)
@@ -82,10 +67,12 @@ def prepare_dataset(cfg: PrepareConfig) -> dict[str, Any]:
             logger.info("%s is finished, skipped (force=true prepares it again).", prepared)
             statistics: dict[str, Any] = load_json(prepared / REPORT_FILE)["statistics"]
             return statistics
+        from src.data.build import build_dataset  # imports what a skipped dataset does not need
+
         temporary = Path(tempfile.mkdtemp(prefix=f".{PREPARED}.", dir=directory))
         temporary.chmod(0o755)
         try:
-            report = _build(cfg, temporary)
+            report = build_dataset(cfg, temporary)
             files = {
                 path.relative_to(temporary).as_posix(): sha256_of_file(path)
                 for path in sorted(temporary.rglob("*"))
@@ -140,55 +127,6 @@ def is_current(prepared: Path, definition: dict[str, Any]) -> bool:
     if whole and manifest["definition"] != definition:
         logger.info("Settings or raw files have changed since %s was made; preparing it again.", prepared)
     return whole and bool(manifest["definition"] == definition)
-
-
-def _build(cfg: PrepareConfig, target: Path) -> dict[str, Any]:
-    """Write all files but the manifest to ``target`` and return the report."""
-    dataset = cfg.dataset
-    logger.info("Reading the tables of %s.", dataset.name)
-    raw: RawTables = get_source(dataset.source).read(dataset)
-    items, dropped = clean_items(raw.items, dataset)
-
-    paths = {k: v for k, v in zip(items["item_id"], items["image_path"], strict=True) if isinstance(v, str)}
-    contents = write_store(target / IMAGES_DIR, paths, dataset, cfg.num_workers)
-    digests = contents.digests
-    if not digests:
-        reasons = Counter(contents.refused[path] for path in paths.values())
-        shown = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
-        raise DataError(
-            f"At least one image in {dataset.images_dir} should be usable, but none of {len(paths)} is: "
-            f"{shown or 'the item table names none'}. Check dataset.images_dir and where image paths come from."
-        )
-    items = items.assign(image_path=items["image_path"].where(items["image_path"].isin(digests.keys()), None))
-    items, merged_labels = merge_rare_labels(items, dataset.min_items_per_label, dataset.label_levels)
-    items, label_names, dropped_labels = filter_labels(items, dataset.min_items_per_label)
-    items = assign_groups(items, digests)
-    interactions, interactions_dropped = clean_interactions(raw, items["item_id"], dataset.min_items_per_user)
-
-    save_table(target / ITEMS_FILE, items[list(ITEM_COLUMNS)])
-    save_table(target / INTERACTIONS_FILE, interactions)
-    save_json(target / LABELS_FILE, label_names)
-    statistics = describe(items, interactions, label_names)
-    counts = count_labels(items)
-    refused = sum(path in contents.refused for path in paths.values())
-    records = Path(dataset.raw_dir) / RECORDS_FILE
-    report = {
-        "statistics": statistics,
-        "read": {"items": len(raw.items), "interactions": len(raw.interactions)},
-        "dropped": raw.dropped | dropped | interactions_dropped,
-        "items": describe_items(items, interactions, len(paths), refused),
-        "images": describe_images(paths, contents, dataset),
-        "labels": {"merged_into_parent": merged_labels, "dropped": dropped_labels},
-        "notes": raw.notes,
-        "downloads": Records(records).summary() if records.is_file() else {},
-        "items_per_label": {name: counts[name] for name in label_names},
-    }
-    save_json(target / REPORT_FILE, report)
-    save_text(target / REPORT_TEXT, render_report(report, dataset))
-    plot_items_per_label(report["items_per_label"], statistics["gini_index"], target / LABEL_FIGURE, dataset.name)
-    for reason, entry in report["images"]["refused"].items():
-        logger.warning("%d image(s) refused: %s (%s).", entry["count"], reason, ", ".join(entry["examples"][:3]))
-    return report
 
 
 def _scan(directory: Path, root: Path) -> Iterator[tuple[str, int, int]]:

@@ -177,7 +177,10 @@ def _decode_all(
             return str(reason)
 
     remaining = iter(paths)
-    with ThreadPoolExecutor(num_workers) as pool, tqdm(total=len(paths), desc="images", unit="image", disable=None) as progress:
+    with (
+        ThreadPoolExecutor(num_workers) as pool,
+        tqdm(total=len(paths), desc="images", unit="image", disable=None) as progress,
+    ):
         waiting: list[tuple[str, Future[DecodedImage | str]]] = []
         try:
             while True:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from src.artifacts import sha256_of_file
-from src.data import prepare
+from src.data import build, prepare
 from src.data.catalog import part_of
 from src.data.folds import open_fold
 from src.data.prepare import prepare_dataset
@@ -161,15 +161,18 @@ def test_twice_gives_the_same_bytes(tmp_path):
     assert digests[0] == digests[1]
 
 
-@pytest.mark.parametrize("step", ["write_store", "save_table", "describe", "build_manifest", "save_json"])
-def test_killed_half_way_leaves_nothing_that_looks_finished(step, hand_made, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("module", "step"), [
+    *((build, step) for step in ("write_store", "save_table", "describe", "plot_items_per_label")),
+    *((prepare, step) for step in ("build_manifest", "save_json")),
+])  # fmt: skip
+def test_killed_half_way_leaves_nothing_that_looks_finished(module, step, hand_made, tmp_path, monkeypatch):
     cfg = prepared_config(hand_made, tmp_path)
 
     def killed(*_args, **_kwargs):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(prepare, step, killed)
+        patch.setattr(module, step, killed)
         with pytest.raises(KeyboardInterrupt):
             prepare_dataset(cfg)
     assert not (tmp_path / "outputs" / "tiny" / "prepared").exists()
@@ -183,7 +186,7 @@ def test_killed_again_keeps_the_former_result(hand_made, tmp_path, monkeypatch):
     before = manifest.read_bytes()
     leftover = tmp_path / "outputs" / "tiny" / ".prepared.killed"  # as a process killed outright leaves it
     leftover.mkdir()
-    monkeypatch.setattr(prepare, "save_table", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(build, "save_table", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         prepare_dataset(prepared_config(hand_made, tmp_path, force=True))
     assert manifest.read_bytes() == before
@@ -193,8 +196,8 @@ def test_killed_again_keeps_the_former_result(hand_made, tmp_path, monkeypatch):
 def test_two_at_once_prepare_once(tmp_path, monkeypatch):
     folder = write_tiny_dataset(tmp_path / "raw", n_items=30, n_users=10)
     builds = []
-    build = prepare._build
-    monkeypatch.setattr(prepare, "_build", lambda *args: builds.append(1) or build(*args))
+    original = build.build_dataset
+    monkeypatch.setattr(build, "build_dataset", lambda *args: builds.append(1) or original(*args))
     results = []
     cfg = prepared_config(folder, tmp_path)
     threads = [threading.Thread(target=lambda: results.append(prepare_dataset(cfg))) for _ in range(2)]

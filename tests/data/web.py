@@ -1,12 +1,19 @@
-"""A web server on this machine, whose pages answer as a test tells them."""
+"""A web server on this machine, whose pages answer as a test tells them, and a dataset whose images it serves."""
 
+import io
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+
+import pytest
+from PIL import Image
+
+from src.config import TabularConfig
 
 BLOCK = 1 << 14
 
@@ -47,8 +54,11 @@ class Exchange(BaseHTTPRequestHandler):
             self.web.requests.append((self.path, dict(self.headers)))
             replies = self.web.pages.get(self.path) or [reply(status=404)]
             answer = replies[min(self.web.count(self.path), len(replies)) - 1]
+        answer(self)
+
+    def handle(self) -> None:
         with suppress(ConnectionError):  # the other side has had enough
-            answer(self)
+            super().handle()
 
     def send(self, status: int, headers: dict[str, str]) -> None:
         self.send_response(status)
@@ -133,7 +143,7 @@ def part_of(content: bytes, validator: str, *, cut: int | None = None, heed: boo
 
 @contextmanager
 def serve() -> Iterator[Web]:
-    """Run a server for the time of the block."""
+    """Run a server for the time of the block, reached without a proxy."""
     web = Web()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Exchange,), {"web": web}))
     server.daemon_threads, server.block_on_close = True, False
@@ -141,7 +151,10 @@ def serve() -> Iterator[Web]:
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
-        yield web
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("NO_PROXY", "no_proxy"):
+                patch.setenv(name, "*")
+            yield web
     finally:
         web.closing.set()
         server.shutdown()
@@ -156,6 +169,34 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError
         time.sleep(0.01)
+
+
+def picture(grey: int) -> bytes:
+    """A small image; all of them have one size in bytes."""
+    stream = io.BytesIO()
+    Image.new("RGB", (16, 16), (grey, grey, grey)).save(stream, "PNG", compress_level=0)
+    return stream.getvalue()
+
+
+def items_table(images: Iterable[str], note: str = "") -> str:
+    """An item table with ``images`` as image column."""
+    rows = [f"item{index:03d},{image},cat,{note}" for index, image in enumerate(images)]
+    return "\n".join(["item_id,image,labels,note", *rows]) + "\n"
+
+
+def web_dataset(folder: Path, images: Iterable[str] | None = None, **changes: Any) -> TabularConfig:
+    """A dataset without interactions, whose item table is written to ``folder`` if ``images`` are given."""
+    if images is not None:
+        (folder / "items.csv").write_text(items_table(images))
+    settings = {
+        "name": "mine",
+        "raw_dir": str(folder),
+        "images_dir": str(folder / "images"),
+        "interactions_file": None,
+        "store_size": 16,
+        "obtain": "Buy it.",
+    }
+    return TabularConfig(**(settings | changes))
 
 
 def _blocks(content: bytes, first: int, further: int) -> Iterator[bytes]:

@@ -202,11 +202,13 @@ def _parse_chunk(lines: list[bytes], root: str, drop_leaf: bool) -> list[Product
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    """Lines of a gzip file; empty ones are left out, and overlong ones come in pieces, which nothing can read."""
+    """Lines of a gzip file; empty ones are left out, and of overlong ones comes the start, which nothing can read."""
+    rest = False
     try:
         with gzip.open(path, "rb") as stream:
             while line := stream.readline(MAX_LINE_BYTES):
-                if not line.isspace():
+                if not rest and not line.isspace():
                     yield line
+                rest = not line.endswith(b"\n")
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} should be a whole gzip file, but is damaged ({error}); get it again.") from error

@@ -1,0 +1,46 @@
+"""The guides do what they say: their blocks are run as written."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline import ROOT
+
+
+def blocks(page):
+    """The shell blocks of a page, in order."""
+    return re.findall(r"```bash\n(.*?)```", (ROOT / "docs" / page).read_text(), flags=re.DOTALL)
+
+
+@pytest.mark.slow
+def test_the_guide_to_a_new_dataset_runs_as_written(tmp_path):
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    (tmp_path / "src").symlink_to(ROOT / "src")
+    for script in ROOT.glob("main_*.py"):
+        shutil.copy(script, tmp_path)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    answer = subprocess.run(
+        ["bash", "-euo", "pipefail"],
+        input="\n".join(blocks("new_dataset.md")),
+        env=os.environ | {"PATH": path},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "- with unknown labels: 20" in answer.stdout
+    tables = list((tmp_path / "outputs" / "mine" / "evaluation").glob("*.md"))
+    assert tables
+    assert all(method in tables[0].read_text() for method in ("image_only", "cf_distill"))
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "data").glob("*/*.md")]:
+        for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
