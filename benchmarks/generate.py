@@ -10,7 +10,11 @@ from PIL import Image
 
 from src.data.sources.raw import downloaded_path
 
-WORDS = [*("doll plain red great soft easy to wash ages three small game for kids fun box " * 6).split(), "toy's", '12"']
+WORDS = [
+    *("doll plain red great soft easy to wash ages three small game for kids fun box " * 6).split(),
+    "toy's",
+    '12"',
+]
 N_IMAGES = 50  # pictures on disk; every other image counts as missing
 
 
@@ -53,7 +57,12 @@ def write_amazon(folder: Path, n_products: int, n_reviewed: int, n_reviews: int,
     users = rng.integers(0, n_reviews // 7, n_reviews)
     with gzip.open(folder / "reviews_Made_Up_5.json.gz", "wt", compresslevel=1, encoding="utf-8") as stream:
         for user, item in zip(users.tolist(), items.tolist(), strict=True):
-            review = {"reviewerID": f"A{user:013d}", "asin": f"B{item:09d}", "reviewText": " ".join(WORDS), "overall": 5.0}
+            review = {
+                "reviewerID": f"A{user:013d}",
+                "asin": f"B{item:09d}",
+                "reviewText": " ".join(WORDS),
+                "overall": 5.0,
+            }
             stream.write(json.dumps(review) + "\n")
     _write_images(folder / "images", [downloaded_path(_address(number)) for number in range(N_IMAGES)])
 

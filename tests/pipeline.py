@@ -65,8 +65,7 @@ class Pipeline:
             "dataset.store_size=32",
             f"outputs_dir={self.outputs_dir}",
         ]
-        if stage != "prepare_dataset":
-            common.append("trainer.progress_bar=false")
+        common.append("figures=false" if stage == "prepare_dataset" else "trainer.progress_bar=false")
         if stage in ("train_recommender", "train_classifier"):
             common += SMALL_RECOMMENDER
         return [*common, *SMALL_CLASSIFIER] if stage == "train_classifier" else common

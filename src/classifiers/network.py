@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from src.classifiers.backbones import build_backbone
+from src.classifiers.depthwise import speed_up_depthwise
 from src.config import BackboneConfig
 from src.runs import derive_seed
 
@@ -24,6 +25,7 @@ class MultitaskNetwork(nn.Module):
         super().__init__()
         with seeded(derive_seed(seed, "backbone")):
             self.backbone, n_features = build_backbone(cfg)
+            speed_up_depthwise(self.backbone)
         with seeded(derive_seed(seed, "label head")):
             self.label_head = nn.Linear(n_features, n_classes)
         with seeded(derive_seed(seed, "cf head")):

@@ -32,6 +32,7 @@ class PrepareConfig:
     outputs_dir: str = "outputs"
     force: bool = False
     num_workers: int | None = None  # image decoders; null: one a core
+    figures: bool = True  # items per label (Figure 2)
     download: bool = False  # first fetch the raw files and images that are on the web
     downloads: DownloadConfig = field(default_factory=DownloadConfig)
 

@@ -79,7 +79,8 @@ def build_dataset(cfg: PrepareConfig, target: Path) -> dict[str, Any]:
     }
     save_json(target / REPORT_FILE, report)
     save_text(target / REPORT_TEXT, render_report(report, dataset))
-    plot_items_per_label(report["items_per_label"], statistics["gini_index"], target / LABEL_FIGURE, dataset.name)
+    if cfg.figures:
+        plot_items_per_label(report["items_per_label"], statistics["gini_index"], target / LABEL_FIGURE, dataset.name)
     for reason, entry in report["images"]["refused"].items():
         logger.warning("%d image(s) refused: %s (%s).", entry["count"], reason, ", ".join(entry["examples"][:3]))
     return report

@@ -43,7 +43,7 @@ def prepared_config(folder, tmp_path, **changes):
 
 
 def test_tables_by_hand(hand_made, tmp_path):
-    cfg = prepared_config(hand_made, tmp_path, group_column="family", min_items_per_label=2)
+    cfg = prepared_config(hand_made, tmp_path, group_column="family", min_items_per_label=2, figures=True)
     statistics = prepare_dataset(cfg)
     prepared = tmp_path / "outputs" / "tiny" / "prepared"
     items = pd.read_parquet(prepared / "items.parquet")
@@ -166,7 +166,7 @@ def test_twice_gives_the_same_bytes(tmp_path):
     *((prepare, step) for step in ("build_manifest", "save_json")),
 ])  # fmt: skip
 def test_killed_half_way_leaves_nothing_that_looks_finished(module, step, hand_made, tmp_path, monkeypatch):
-    cfg = prepared_config(hand_made, tmp_path)
+    cfg = prepared_config(hand_made, tmp_path, figures=True)
 
     def killed(*_args, **_kwargs):
         raise KeyboardInterrupt

@@ -43,7 +43,9 @@ def write_tiny_dataset(folder: Path, n_items: int = 120, n_users: int = 200, see
     return folder
 
 
-def tiny_config(folder: Path, outputs_dir: Path, *, force: bool = False, **changes: Any) -> PrepareConfig:
+def tiny_config(
+    folder: Path, outputs_dir: Path, *, force: bool = False, figures: bool = False, **changes: Any
+) -> PrepareConfig:
     """The prepare config of a dataset written to ``folder``; ``changes`` are fields of its ``TabularConfig``."""
     settings = {
         "name": "tiny",
@@ -51,7 +53,8 @@ def tiny_config(folder: Path, outputs_dir: Path, *, force: bool = False, **chang
         "images_dir": str(folder / "images"),
         "store_size": 32,
     } | changes
-    return PrepareConfig(dataset=TabularConfig(**settings), outputs_dir=str(outputs_dir), force=force, num_workers=1)
+    dataset = TabularConfig(**settings)
+    return PrepareConfig(dataset, outputs_dir=str(outputs_dir), force=force, num_workers=1, figures=figures)
 
 
 def _draw_shares(rng: np.random.Generator, n_items: int) -> np.ndarray:
