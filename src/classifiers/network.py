@@ -1,10 +1,13 @@
 """The multitask network: shared backbone, label head, CF head."""
 
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 
 from src.classifiers.backbones import build_backbone
 from src.classifiers.depthwise import speed_up_depthwise
+from src.classifiers.freezing import freeze_stages
 from src.config import BackboneConfig
 from src.runs import derive_seed
 
@@ -26,6 +29,7 @@ class MultitaskNetwork(nn.Module):
         with seeded(derive_seed(seed, "backbone")):
             self.backbone, n_features = build_backbone(cfg)
             speed_up_depthwise(self.backbone)
+        self._frozen = freeze_stages(self.backbone, cfg.frozen_stages)
         with seeded(derive_seed(seed, "label head")):
             self.label_head = nn.Linear(n_features, n_classes)
         with seeded(derive_seed(seed, "cf head")):
@@ -34,6 +38,13 @@ class MultitaskNetwork(nn.Module):
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(cfg.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(cfg.std).view(1, 3, 1, 1), persistent=False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; frozen stages stay in evaluation mode, so that their batch statistics stay too."""
+        super().train(mode)
+        for module in self._frozen:
+            module.eval()
+        return self
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Classify images.

@@ -9,7 +9,7 @@ from src.artifacts import PREPARED
 from src.config import ClassifierTrainingConfig, check_choice
 from src.data.folds import FoldData, open_fold
 from src.errors import ConfigError
-from src.recommenders.locate import recommender_run_dir
+from src.recommenders.locate import RecommenderRun
 from src.runs import plain, run_directory
 
 CF2LABEL = "cf2label"
@@ -79,16 +79,9 @@ def load_fold(cfg: ClassifierTrainingConfig) -> FoldData:
     return open_fold(dataset_dir(cfg) / PREPARED, cfg.fold)
 
 
-def vectors_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> Path:
-    """The directory of the CF vectors that the config needs, whether it exists or not."""
-    return recommender_run_dir(
-        cfg.outputs_dir,
-        cfg.dataset.name,
-        cfg.recommender,
-        fold=cfg.fold,
-        seed=cfg.recommender_seed,
-        interactions_digest=fold.interactions_digest,
-    )
+def vectors_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> RecommenderRun:
+    """The CF model's run whose vectors the config needs."""
+    return RecommenderRun(dataset_dir(cfg), cfg.recommender, cfg.fold, cfg.recommender_seed, fold.interactions_digest)
 
 
 def cf2label_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> tuple[Path, str, Mapping[str, Any]]:
@@ -100,7 +93,7 @@ def cf2label_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> tuple[Path, s
         "label_ratio": cfg.label_ratio,
         "mask_seed": cfg.mask_seed,
     }
-    inputs = {"items": fold.items_digest, "vectors": vectors_run(cfg, fold).name}
+    inputs = {"items": fold.items_digest, "vectors": vectors_run(cfg, fold).directory.name}
     vectors = "" if cfg.method.vectors == "cf" else f"{cfg.method.vectors}-"
     name = f"{cfg.recommender.name}-{vectors}ratio{ratio_key(cfg.label_ratio)}-fold{cfg.fold}-seed{cfg.seed}"
     return dataset_dir(cfg) / "classifier" / CF2LABEL, name, {"settings": settings, "inputs": inputs}
@@ -121,7 +114,7 @@ def fine_tuning_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> tuple[Path
     settings["eval_crop"] = cfg.dataset.eval_crop
     inputs = {"items": fold.items_digest}
     if needs.vectors:
-        inputs["vectors"] = vectors_run(cfg, fold).name
+        inputs["vectors"] = vectors_run(cfg, fold).directory.name
     if needs.probabilities or needs.confidence:
         inputs[CF2LABEL] = run_directory(*cf2label_run(cfg, fold)).name
     weights = "".join(

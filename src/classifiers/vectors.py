@@ -11,7 +11,6 @@ from src.classifiers.settings import CF2LABEL, ratio_key, vectors_run
 from src.config import ClassifierTrainingConfig
 from src.data.folds import CONTEXT, TRAIN, FoldData
 from src.errors import ArtifactError
-from src.recommenders.locate import load_item_vectors
 from src.runs import derive_seed
 
 
@@ -39,15 +38,9 @@ def load_vectors(cfg: ClassifierTrainingConfig, fold: FoldData, items: pd.DataFr
         ArtifactError: The vectors are missing (the message is the command that makes them), damaged, hold ids that the
             dataset does not have, or vectors of held-out items.
     """
-    stored = load_item_vectors(
-        cfg.outputs_dir,
-        cfg.dataset.name,
-        cfg.recommender,
-        fold=cfg.fold,
-        seed=cfg.recommender_seed,
-        interactions_digest=fold.interactions_digest,
-    )
-    _check_ids(stored, fold, vectors_run(cfg, fold))
+    run = vectors_run(cfg, fold)
+    stored = run.load_vectors()
+    _check_ids(stored, fold, run.directory)
     row = pd.Index(stored.item_id).get_indexer(items["item_id"])
     present = row >= 0
     vectors = np.where(present[:, None], stored.vectors[row], 0).astype(np.float32)

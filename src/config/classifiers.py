@@ -16,6 +16,7 @@ class BackboneConfig:
     weights: str | None = None  # the source's name of weights, "package", a local .pth/.safetensors path, or null
     mean: list[float] = field(default_factory=lambda: [0.485, 0.456, 0.406])
     std: list[float] = field(default_factory=lambda: [0.229, 0.224, 0.225])
+    frozen_stages: int = 0  # first stages that keep their weights: faster, and less to overfit
 
 
 @dataclass

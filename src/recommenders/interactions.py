@@ -41,16 +41,17 @@ def build_user_item(interactions: pd.DataFrame, item_ids: np.ndarray | None = No
         DataError: There is no interaction.
     """
     if item_ids is not None:
-        interactions = interactions[interactions[ITEM_ID].isin(item_ids)]
+        interactions = interactions[interactions[ITEM_ID].isin(item_ids).to_numpy()]
     if interactions.empty:
         raise DataError(
             "A CF model needs interactions, but the train items of this fold have none; check report.json of the "
             "prepared dataset, or train with method=image_only, which needs none."
         )
-    users, user_idx = np.unique(interactions[USER_ID].to_numpy(dtype=np.str_), return_inverse=True)
-    names = interactions[ITEM_ID] if item_ids is None else pd.Series(item_ids)
-    items = np.unique(names.to_numpy(dtype=np.str_))
-    item_idx = np.searchsorted(items, interactions[ITEM_ID].to_numpy(dtype=np.str_))
+    users, user_idx = _names_and_index(interactions[USER_ID])
+    items, item_idx = _names_and_index(interactions[ITEM_ID])
+    if item_ids is not None:
+        known, items = items, np.unique(np.asarray(item_ids, dtype=np.str_))
+        item_idx = np.searchsorted(items, known)[item_idx]
     matrix = sparse.coo_matrix(
         (np.ones(len(user_idx), dtype=np.float32), (user_idx, item_idx)), shape=(len(users), len(items))
     ).tocsr()
@@ -90,6 +91,13 @@ def rows_of(matrix: sparse.csr_matrix, users: np.ndarray) -> tuple[np.ndarray, n
     offsets = np.concatenate([[0], np.cumsum(count)])
     position = np.arange(offsets[-1]) + np.repeat(begin - offsets[:-1], count)
     return matrix.indices[position].astype(np.int64), offsets
+
+
+def _names_and_index(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct values, sorted, and the place of each row's value among them: the strings are touched once each."""
+    used = column.astype("category").cat.remove_unused_categories().cat
+    names, place = np.unique(used.categories.to_numpy(dtype=np.str_), return_inverse=True)
+    return names, place[used.codes.to_numpy()]
 
 
 def _binary(matrix: sparse.csr_matrix) -> sparse.csr_matrix:

@@ -1,6 +1,7 @@
 """Where a CF model's run lies: shared by the stage that writes it and the stages that read it; imports no torch."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,63 +13,60 @@ from src.runs import is_finished, plain, run_directory
 RECOMMENDER = "recommender"
 
 
-def recommender_definition(
-    recommender: RecommenderConfig, fold: int, seed: int, interactions_digest: str
-) -> Mapping[str, Any]:
-    """What defines a CF model's vectors: its config, fold and seed, and the interactions it may see."""
-    settings = {"recommender": plain(recommender), "fold": fold, "seed": seed}
-    return {"settings": settings, "inputs": {"interactions": interactions_digest}}
+@dataclass(frozen=True)
+class RecommenderRun:
+    """One fit of a CF model, whether it exists or not.
 
-
-def recommender_parent(outputs_dir: str | Path, dataset_name: str, recommender: RecommenderConfig) -> Path:
-    """Folder of all runs of one CF model on one dataset."""
-    return Path(outputs_dir) / dataset_name / RECOMMENDER / recommender.name
-
-
-def recommender_run_name(fold: int, seed: int) -> str:
-    """Readable part of a run's directory name."""
-    return f"fold{fold}-seed{seed}"
-
-
-def recommender_run_dir(
-    outputs_dir: str | Path,
-    dataset_name: str,
-    recommender: RecommenderConfig,
-    *,
-    fold: int,
-    seed: int,
-    interactions_digest: str,
-) -> Path:
-    """Directory of the run with exactly these settings and inputs, whether it exists or not."""
-    parent = recommender_parent(outputs_dir, dataset_name, recommender)
-    definition = recommender_definition(recommender, fold, seed, interactions_digest)
-    return run_directory(parent, recommender_run_name(fold, seed), definition)
-
-
-def load_item_vectors(
-    outputs_dir: str | Path,
-    dataset_name: str,
-    recommender: RecommenderConfig,
-    *,
-    fold: int,
-    seed: int,
-    interactions_digest: str,
-) -> ItemVectors:
-    """Read the CF vectors that a classifier with this config needs.
-
-    Raises:
-        ConfigError: The CF model has no vectors.
-        ArtifactError: The run is missing; the message is the command that makes it.
+    Attributes:
+        dataset_dir: Where everything of the dataset lies.
+        recommender: Config of the model.
+        fold: Whose train items' interactions it sees.
+        seed: Of the fit.
+        interactions_digest: SHA-256 of these interactions.
     """
-    if isinstance(recommender, MostPopularConfig):
-        raise ConfigError("recommender=most_popular has no item vectors; set recommender=vae, or another with vectors.")
-    directory = recommender_run_dir(
-        outputs_dir, dataset_name, recommender, fold=fold, seed=seed, interactions_digest=interactions_digest
-    )
-    if not is_finished(directory):
-        raise ArtifactError(
-            f"There are no CF vectors of this configuration in {directory}; make them with: python "
-            f"main_train_recommender.py dataset={dataset_name} recommender={recommender.name} fold={fold} seed={seed} "
-            f"(with the recommender.* settings given here, if any)"
-        )
-    return ItemVectors.load(directory / VECTORS_FILE)
+
+    dataset_dir: Path
+    recommender: RecommenderConfig
+    fold: int
+    seed: int
+    interactions_digest: str
+
+    @property
+    def parent(self) -> Path:
+        """Folder of all runs of this model on this dataset."""
+        return self.dataset_dir / RECOMMENDER / self.recommender.name
+
+    @property
+    def name(self) -> str:
+        """Readable part of the directory's name."""
+        return f"fold{self.fold}-seed{self.seed}"
+
+    @property
+    def definition(self) -> Mapping[str, Any]:
+        """What defines the vectors: the model's config, fold and seed, and the interactions it may see."""
+        settings = {"recommender": plain(self.recommender), "fold": self.fold, "seed": self.seed}
+        return {"settings": settings, "inputs": {"interactions": self.interactions_digest}}
+
+    @property
+    def directory(self) -> Path:
+        """Directory of the run with exactly these settings and inputs."""
+        return run_directory(self.parent, self.name, self.definition)
+
+    def load_vectors(self) -> ItemVectors:
+        """Read the CF vectors.
+
+        Raises:
+            ConfigError: The CF model has no vectors.
+            ArtifactError: The run is missing; the message is the command that makes it.
+        """
+        if isinstance(self.recommender, MostPopularConfig):
+            raise ConfigError(
+                "recommender=most_popular has no item vectors; set recommender=vae, or another with vectors."
+            )
+        if not is_finished(self.directory):
+            raise ArtifactError(
+                f"There are no CF vectors of this configuration in {self.directory}; make them with: python "
+                f"main_train_recommender.py dataset={self.dataset_dir.name} recommender={self.recommender.name} "
+                f"fold={self.fold} seed={self.seed} (with the recommender.* settings given here, if any)"
+            )
+        return ItemVectors.load(self.directory / VECTORS_FILE)

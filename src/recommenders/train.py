@@ -14,7 +14,7 @@ from src.data.folds import TRAIN, FoldData, open_fold
 from src.recommenders.auc import recommender_auc
 from src.recommenders.build import build_recommender, check_recommender
 from src.recommenders.interactions import UserItem, build_user_item, hold_out
-from src.recommenders.locate import recommender_definition, recommender_parent, recommender_run_name
+from src.recommenders.locate import RecommenderRun
 from src.runs import Run, content_hash, derive_seed, plain
 
 logger = logging.getLogger(__name__)
@@ -33,11 +33,11 @@ def train_recommender(cfg: RecommenderTrainingConfig) -> dict[str, Any]:
         DataError: The fold's train items have no interactions.
     """
     check_recommender(cfg.recommender)
-    data = open_fold(Path(cfg.outputs_dir) / cfg.dataset.name / PREPARED, cfg.fold)
+    dataset_dir = Path(cfg.outputs_dir) / cfg.dataset.name
+    data = open_fold(dataset_dir / PREPARED, cfg.fold)
     user_item = build_user_item(data.train_interactions)
-    definition = recommender_definition(cfg.recommender, cfg.fold, cfg.seed, data.interactions_digest)
-    parent = recommender_parent(cfg.outputs_dir, cfg.dataset.name, cfg.recommender)
-    with Run(parent, recommender_run_name(cfg.fold, cfg.seed), definition, force=cfg.force) as run:
+    located = RecommenderRun(dataset_dir, cfg.recommender, cfg.fold, cfg.seed, data.interactions_digest)
+    with Run(located.parent, located.name, located.definition, force=cfg.force) as run:
         if run.finished:
             logger.info("%s is finished; force=true trains it anew.", run.directory)
         else:

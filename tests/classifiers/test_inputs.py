@@ -51,7 +51,7 @@ def test_cf_targets_are_standardised_and_joined_by_item(pipeline, store):
     assert np.allclose(target.std(0), 1, atol=1e-3)
     cfg, fold = parts(pipeline, "mtl_uniform", "standardize_vectors=false", "loss.use_bias=true")
     target = build_inputs(cfg, fold, store).cf_target.numpy()
-    stored = ItemVectors.load(vectors_run(cfg, fold) / "item_vectors.npz")
+    stored = ItemVectors.load(vectors_run(cfg, fold).directory / "item_vectors.npz")
     item = fold.split(TRAIN)["item_id"][5]
     row = list(stored.item_id).index(item)
     assert np.allclose(target[5], [*stored.vectors[row], stored.bias[row]])
@@ -69,7 +69,7 @@ def test_shuffled_vectors_are_a_permutation_and_random_ones_are_not(pipeline):
 
 def test_an_item_without_vector_is_masked_out(pipeline, store):
     cfg, fold = parts(pipeline, "mtl_interaction")
-    path = vectors_run(cfg, fold) / "item_vectors.npz"
+    path = vectors_run(cfg, fold).directory / "item_vectors.npz"
     stored = ItemVectors.load(path)
     missing = fold.split(TRAIN)["item_id"][0]
     keep = stored.item_id != missing
@@ -84,7 +84,7 @@ def test_an_item_without_vector_is_masked_out(pipeline, store):
 
 def test_vectors_of_foreign_or_held_out_items_are_refused(pipeline):
     cfg, fold = parts(pipeline, "mtl_uniform")
-    path = vectors_run(cfg, fold) / "item_vectors.npz"
+    path = vectors_run(cfg, fold).directory / "item_vectors.npz"
     stored = ItemVectors.load(path)
     for item, message in (
         ("stranger", "1 items that the dataset does not have, first 'stranger'"),

@@ -9,18 +9,8 @@ from src.data.sources import amazon
 from src.data.sources.amazon import may_concern, parse_product, path_labels, read
 from src.data.sources.raw import downloaded_path
 from src.errors import DataError
-from tests.data.raw_formats import (
-    BABY_URL,
-    CHESS_URL,
-    DEAD_URL,
-    DOLLS_URL,
-    PRODUCTS,
-    REVIEWS,
-    ROOT,
-    TUTU,
-    TUTU_URL,
-    write_amazon,
-)
+from tests.data.raw_formats import write_amazon
+from tests.data.raw_samples import BABY_URL, CHESS_URL, DEAD_URL, DOLLS_URL, PRODUCTS, REVIEWS, ROOT, TUTU, TUTU_URL
 
 
 @pytest.fixture

@@ -199,6 +199,11 @@ def test_begun_at_another_address_starts_over(web, get):
     assert get(web.page("/b/a.gz", part_of(ARCHIVE, '"v1"'))) == ARCHIVE
 
 
+def test_gone_meanwhile_leaves_nothing(web, get):
+    assert refuse(get, web.page("/a.gz", part_of(ARCHIVE, '"v1"', cut=HALF), reply(status=410))) == ("HTTP 410", True)
+    assert get.left() == []
+
+
 def test_stopped_after_the_last_byte(web, get, monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt
@@ -226,8 +231,9 @@ ASTRAY = {"ETag": '"v1"', "Content-Range": f"bytes {HALF - 9}-{len(ARCHIVE) - 1}
     ],
 )
 def test_starts_over(further, ranges, web, get):
-    assert get(web.page("/a.gz", part_of(OTHER, '"v1"', cut=HALF), *further)) == ARCHIVE
-    assert web.headers("/a.gz", "Range") == [None] + [at and f"bytes={at}-" for at in ranges]
+    url = web.page("/a.dat", part_of(OTHER, '"v1"', cut=HALF), *further)  # no archive: a mixture would go unnoticed
+    assert get(url) == ARCHIVE
+    assert web.headers("/a.dat", "Range") == [None] + [at and f"bytes={at}-" for at in ranges]
 
 
 def test_part_that_ends_early_is_not_the_end(web, get):

@@ -5,15 +5,8 @@ import pytest
 
 from src.data.sources.movielens import raw_files, read
 from src.errors import DataError
-from tests.data.raw_formats import (
-    MOVIES_1M,
-    MOVIES_10M,
-    MOVIES_CSV,
-    RATINGS_1M,
-    RATINGS_10M,
-    RATINGS_CSV,
-    write_movielens,
-)
+from tests.data.raw_formats import write_movielens
+from tests.data.raw_samples import MOVIES_1M, MOVIES_10M, MOVIES_CSV, RATINGS_1M, RATINGS_10M, RATINGS_CSV
 
 
 def labels_of(raw):

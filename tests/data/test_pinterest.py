@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from src.data.sources.pinterest import read, vote
 from src.data.sources.raw import downloaded_path
 from src.errors import DataError
-from tests.data.raw_formats import CATEGORIES, P1_URL, P3_URL, REPINS, URLS, write_pinterest
+from tests.data.raw_formats import write_pinterest
+from tests.data.raw_samples import CATEGORIES, P1_URL, P3_URL, REPINS, URLS
 
 
 @pytest.fixture
@@ -109,7 +110,7 @@ def test_no_categories(cfg):
         read(cfg)
 
 
-@settings(max_examples=60)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("pqr"), st.sampled_from("01239")), min_size=1, max_size=25))
 def test_votes_against_counting(repins):
     names = {"0": "a", "1": "b", "2": "c", "3": "a"}  # two ids of one name; 9 is unknown

@@ -24,7 +24,7 @@ from src.data.folds import open_fold
 from src.errors import ArtifactError, ConfigError, DataError
 from src.recommenders import train as train_module
 from src.recommenders.build import build_recommender
-from src.recommenders.locate import load_item_vectors, recommender_run_dir
+from src.recommenders.locate import RecommenderRun
 from src.recommenders.train import train_recommender
 from tests.recommenders.planted import block_matrix, interaction_table, write_prepared
 
@@ -42,14 +42,17 @@ def config(outputs, recommender=VAE, **settings):
     )
 
 
-def run_dir(outputs, recommender=VAE, fold=0, seed=0):
+def located(outputs, recommender=VAE, fold=0, seed=0):
     digest = open_fold(outputs / "tiny" / "prepared", fold).interactions_digest
-    return recommender_run_dir(outputs, "tiny", recommender, fold=fold, seed=seed, interactions_digest=digest)
+    return RecommenderRun(outputs / "tiny", recommender, fold, seed, digest)
+
+
+def run_dir(outputs, recommender=VAE, fold=0, seed=0):
+    return located(outputs, recommender, fold, seed).directory
 
 
 def load(outputs, recommender=VAE):
-    digest = open_fold(outputs / "tiny" / "prepared", 0).interactions_digest
-    return load_item_vectors(outputs, "tiny", recommender, fold=0, seed=0, interactions_digest=digest)
+    return located(outputs, recommender).load_vectors()
 
 
 def test_vectors_cover_train_and_context_items_and_know_the_labels(tmp_path):

@@ -1,0 +1,130 @@
+"""Time and memory of phase 1 against the number of interactions, 1e5 to 1e8, on generated data.
+
+For each size: prepare (through ``main_prepare_dataset.py``), 50 VAE batches, and the AUC of 2,000 users. Sizes as
+arguments, e.g. ``PYTHONPATH=. python benchmarks/scaling.py 1e5 1e6 1e7``; the catalogue grows with the square root,
+from 1e4 to 1e6 items. Exponents are fitted between the sizes, after the memory of an empty process is taken off.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+from PIL import Image
+
+from benchmarks.measure import ROOT, save
+
+BATCHES, AUC_USERS = 50, 2000
+STAGES = ("prepare", "vae", "auc")
+
+
+def catalogue(n: int) -> tuple[int, int]:
+    """Users and items for ``n`` interactions: 10 interactions a user, items from 1e4 at 1e5 to 1e6 at 1e8."""
+    n_items = round(10 ** (4 + 2 * (np.log10(n) - 5) / 3))
+    return max(1000, n // 10), n_items
+
+
+def generate(folder: Path, n: int) -> None:
+    """The two tables and one image in the tabular format."""
+    n_users, n_items = catalogue(n)
+    rng = np.random.default_rng(0)
+    (folder / "images").mkdir(parents=True)
+    Image.new("RGB", (32, 32)).save(folder / "images" / "0.png")
+    items = pd.DataFrame({"item_id": np.arange(n_items).astype(str), "image": "", "labels": "a"})
+    items.loc[0, "image"] = "0.png"
+    items.to_parquet(folder / "items.parquet")
+    writer = None
+    for start in range(0, n, 5_000_000):  # in pieces, so that generating needs less memory than reading
+        size = min(5_000_000, n - start)
+        item = (n_items * rng.random(size) ** 3).astype(np.int32)  # popular items have small numbers
+        table = pa.table({"user_id": rng.integers(0, n_users, size).astype(np.int32), "item_id": item})
+        writer = writer or pyarrow.parquet.ParquetWriter(folder / "interactions.parquet", table.schema)
+        writer.write_table(table)
+    if writer:
+        writer.close()
+
+
+def stage(name: str, folder: Path) -> None:
+    """Run one stage of phase 1 in this process and print the seconds of its work."""
+    if name == "empty":
+        print(json.dumps({"seconds": 0.0}))
+        return
+    from src.config import TrainerConfig, VAEConfig
+    from src.data.folds import load_interactions
+    from src.recommenders.auc import recommender_auc
+    from src.recommenders.interactions import build_user_item, hold_out
+    from src.recommenders.vae_training import VAERecommender
+
+    user_item = build_user_item(load_interactions(folder / "scaling" / "prepared"))
+    start = time.perf_counter()
+    if name == "vae":
+        cfg = VAEConfig(max_steps=BATCHES)
+        VAERecommender(cfg, TrainerConfig(accelerator="cpu", progress_bar=False)).fit(user_item.matrix, seed=0)
+    elif name == "auc":
+        rng = np.random.default_rng(0)
+        rest, test = hold_out(user_item.matrix, 0.2, rng)
+        test = test[:AUC_USERS]
+        users = rng.normal(size=(rest.shape[0], 64)).astype(np.float32)
+        items = rng.normal(size=(rest.shape[1], 64)).astype(np.float32)
+        recommender_auc(lambda rows: users[rows] @ items.T, rest[:AUC_USERS], test)
+    print(json.dumps({"seconds": time.perf_counter() - start}))
+
+
+def run(command: list[str]) -> tuple[float, float, str]:
+    """Wall-clock seconds, peak bytes and output of a command."""
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    assert process.stdout is not None
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(command)} failed")
+    return time.perf_counter() - start, usage.ru_maxrss * 1024, output
+
+
+def measure(n: int) -> dict[str, float]:
+    """Seconds and peak bytes of every stage for ``n`` interactions."""
+    row: dict[str, float] = {"interactions": n, "users": catalogue(n)[0], "items": catalogue(n)[1]}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        generate(folder / "raw", n)
+        command = [sys.executable, "main_prepare_dataset.py", "dataset=tabular", "dataset.name=scaling"]
+        command += [f"dataset.raw_dir={folder}/raw", "dataset.items_file=items.parquet", "figures=false"]
+        command += ["dataset.interactions_file=interactions.parquet", f"outputs_dir={folder}", "dataset.store_size=32"]
+        row["prepare_seconds"], row["prepare_bytes"], _ = run(command)
+        for name in STAGES[1:]:
+            _, row[f"{name}_bytes"], output = run([sys.executable, __file__, "--stage", name, str(folder)])
+            row[f"{name}_seconds"] = json.loads(output.splitlines()[-1])["seconds"]
+    return row
+
+
+def main(sizes: list[int]) -> None:
+    """Measure every size, fit the exponents, and write JSON."""
+    _, empty, _ = run([sys.executable, "-c", "import torch, lightning, pandas, src.recommenders.vae_training"])
+    rows = []
+    for n in sizes:
+        rows.append(measure(n))
+        print(rows[-1], flush=True)
+    exponents = {}
+    for column in [f"{name}_{what}" for name in STAGES for what in ("seconds", "bytes")]:
+        values = np.array([row[column] for row in rows])
+        values = np.maximum(values - empty, 1e6) if column.endswith("bytes") else values
+        exponents[column] = float(np.polyfit(np.log(sizes), np.log(values), 1)[0]) if len(sizes) > 1 else float("nan")
+    print("exponents:", {name: round(value, 2) for name, value in exponents.items()})
+    save("scaling", {"empty_process_bytes": empty, "rows": rows, "exponents": exponents})
+
+
+if __name__ == "__main__":
+    if "--stage" in sys.argv:
+        stage(sys.argv[2], Path(sys.argv[3]))
+    else:
+        main([int(float(size)) for size in sys.argv[1:]] or [10**5, 10**6, 10**7])

@@ -1,0 +1,109 @@
+"""The training loop against its limit: the same network's bare step on one fixed batch, on all cores.
+
+Run as ``python benchmarks/training_loop.py`` for emoji (64 px, EfficientNet-Lite0); PREPARED, BACKBONE and SIZE choose
+another prepared dataset, backbone and image size. The loop is the one that trains: reading the store, crops, colour
+changes, losses, optimizer, curves. Both sides run in one process, in turn, so that they meet the same machine.
+"""
+
+import os
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+
+from benchmarks.measure import ROOT, save
+from src.classifiers import fine_tuning
+from src.classifiers.batches import TrainingBatches
+from src.classifiers.inputs import build_inputs
+from src.classifiers.losses import classification_loss
+from src.classifiers.module import MultitaskModule
+from src.classifiers.network import MultitaskNetwork
+from src.classifiers.schedule import build_optimizer
+from src.classifiers.settings import resolve
+from src.config import register_configs, to_dataclass
+from src.data.folds import open_fold
+from src.data.store import ImageStore
+
+PREPARED = Path(os.environ.get("PREPARED", "outputs/emoji/prepared"))
+BACKBONE, SIZE = os.environ.get("BACKBONE", "efficientnet_lite0"), int(os.environ.get("SIZE", "64"))
+PAIRS, STEPS = int(os.environ.get("PAIRS", "5")), int(os.environ.get("STEPS", "20"))
+
+
+class StepTimes(lightning.Callback):
+    """When each training batch ended."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Remember the time."""
+        self.ends.append(time.perf_counter())
+
+
+def compose() -> Any:
+    """The classifier's config for this benchmark."""
+    from hydra import compose as compose_config
+    from hydra import initialize_config_dir
+
+    register_configs()
+    overrides = [f"backbone={BACKBONE}", f"image_size={SIZE}", "trainer.progress_bar=false", "trainer.accelerator=cpu"]
+    if not BACKBONE.startswith("efficientnet"):
+        overrides.append("backbone.weights=null")  # the time does not depend on the weights
+    with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "configs")):
+        return resolve(to_dataclass(compose_config("train_classifier", overrides=overrides)))
+
+
+def bare_seconds(network: MultitaskNetwork, batch: dict[str, Any], weight: torch.Tensor, cfg: Any) -> float:
+    """Seconds for ``STEPS`` steps on one batch that is already where and how the network wants it."""
+    optimizer, _ = build_optimizer(network.parameters(), cfg.optimizer, cfg.lr, 1000)
+    images = (batch["images"].float() / 255).contiguous(memory_format=torch.channels_last)
+    network.train()
+    start = time.perf_counter()
+    for _ in range(STEPS):
+        logits, _ = network(images)
+        classification_loss(logits, batch["targets"], weight).mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Alternate bare steps with stretches of the loop and print the loop's share of the limit."""
+    cfg = compose()
+    fold = open_fold(PREPARED, 0)
+    store = ImageStore.open(fold.images_dir)
+    inputs = build_inputs(cfg, fold, store)
+    network = MultitaskNetwork(cfg.backbone, len(fold.label_names), None, 0).to(memory_format=torch.channels_last)
+    batch = TrainingBatches(cfg, inputs, store, 0, 1)[0]
+    bare_seconds(network, batch, inputs.positive_weight, cfg)
+    shares, rates = [], []
+    for _ in range(PAIRS):
+        before = bare_seconds(network, batch, inputs.positive_weight, cfg)
+        times = StepTimes()
+        module = MultitaskModule(cfg, network, inputs, steps_per_epoch=STEPS + 3, definition_hash="")
+        trainer = lightning.Trainer(
+            accelerator="cpu", max_epochs=1, limit_train_batches=STEPS + 3, limit_val_batches=0, callbacks=[times],
+            logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+            use_distributed_sampler=False, deterministic="warn",
+        )  # fmt: skip
+        batches = TrainingBatches(cfg, inputs, store, 0, 1)
+        sampler = fine_tuning.StepSampler(STEPS + 3, lambda: 0)
+        trainer.fit(module, fine_tuning.batch_loader(batches, sampler=sampler))
+        loop = times.ends[-1] - times.ends[2]  # STEPS steps, after the first three
+        after = bare_seconds(network, batch, inputs.positive_weight, cfg)
+        shares.append((before + after) / 2 / loop)
+        rates.append(STEPS * cfg.batch_size / loop)
+    name = f"training_loop_{PREPARED.parent.name}_{BACKBONE}_{SIZE}"
+    share = statistics.median(shares)
+    print(
+        f"{name}: {share:.3f} of the bare step's speed ({min(shares):.3f} to {max(shares):.3f}), "
+        f"{statistics.median(rates):.1f} images a second"
+    )
+    save(name, {"share": share, "low": min(shares), "high": max(shares), "images_a_second": statistics.median(rates)})
+
+
+if __name__ == "__main__":
+    main()
