@@ -23,15 +23,18 @@ def build_optimizer(
         steps_per_phase: Steps after which the schedule starts anew.
     """
     optimizer: torch.optim.Optimizer
+    every = list(parameters)
+    # In one pass over each parameter: a quarter of the time on a CPU. On a GPU it would rule out gradient clipping in
+    # mixed precision, and gains little over the default.
+    fused = all(parameter.device.type == "cpu" for parameter in every)
     if isinstance(cfg, SGDMultistepConfig):
-        optimizer = torch.optim.SGD(parameters, lr=lr, momentum=cfg.momentum, weight_decay=cfg.weight_decay)
+        optimizer = torch.optim.SGD(every, lr=lr, momentum=cfg.momentum, weight_decay=cfg.weight_decay, fused=fused)
     elif isinstance(cfg, AdamWCosineConfig):
-        every = list(parameters)
         groups: list[dict[str, Any]] = [
             {"params": [parameter for parameter in every if parameter.ndim > 1]},
             {"params": [parameter for parameter in every if parameter.ndim <= 1], "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(groups, lr=lr, weight_decay=cfg.weight_decay)
+        optimizer = torch.optim.AdamW(groups, lr=lr, weight_decay=cfg.weight_decay, fused=fused)
     else:
         raise ConfigError(f"optimizer should be sgd_multistep or adamw_cosine, but is {cfg.name!r}.")
     return optimizer, LambdaLR(optimizer, lambda step: lr_factor(cfg, (step % steps_per_phase) / steps_per_phase))

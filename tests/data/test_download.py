@@ -106,13 +106,12 @@ def test_empty(web, get):
     assert get(web.page("/b.jpg", reply(), reply(JPEG))) == JPEG
 
 
-@pytest.mark.parametrize("chunked", [False, True])
-def test_too_large(chunked, web, get):
-    url = web.page("/a.jpg", reply(JPEG, chunked=chunked))
-    assert refuse(get, url, max_bytes=len(JPEG) - 1) == ("file is too large", True)
+@pytest.mark.parametrize("answer", [reply(JPEG, chunked=True), reply(b"begun", claim=10**9)])
+def test_too_large(answer, web, get):
+    assert refuse(get, web.page("/a.jpg", answer), max_bytes=len(JPEG) - 1) == ("file is too large", True)
     assert web.count("/a.jpg") == 1
     assert get.left() == []
-    assert get(url, max_bytes=len(JPEG)) == JPEG
+    assert get(web.page("/b.jpg", reply(JPEG)), max_bytes=len(JPEG)) == JPEG
 
 
 def test_redirects(web, get):
@@ -177,7 +176,6 @@ def test_resumes(web, get):
     first, further = part_of(ARCHIVE, '"v1"', cut=HALF), part_of(ARCHIVE, '"v1"')
     assert get(web.page("/a.gz", first, further)) == ARCHIVE
     assert web.headers("/a.gz", "Range") == [None, f"bytes={HALF}-"]
-    assert web.headers("/a.gz", "If-Range") == [None, '"v1"']
     assert web.sent["/a.gz"] == len(ARCHIVE)
     assert get.left() == ["a.gz"]
 
