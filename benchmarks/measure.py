@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -11,6 +10,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from src.machine import peak_memory
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -42,8 +43,7 @@ def compare(name: str, unit: str, sides: Mapping[str, Side], target: float | Non
     arguments = parser.parse_args()
     if arguments.side:
         amount, seconds = sides[arguments.side]()
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        print(json.dumps({"rate": amount / seconds, "seconds": seconds, "peak_bytes": peak}))
+        print(json.dumps({"rate": amount / seconds, "seconds": seconds, "peak_bytes": peak_memory()}))
         return
     runs: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
     for _ in range(arguments.pairs):

@@ -20,6 +20,7 @@ import pyarrow.parquet
 from PIL import Image
 
 from benchmarks.measure import ROOT, save
+from src.machine import peak_memory
 
 BATCHES, AUC_USERS = 50, 2000
 STAGES = ("prepare", "vae", "auc")
@@ -53,9 +54,6 @@ def generate(folder: Path, n: int) -> None:
 
 def stage(name: str, folder: Path) -> None:
     """Run one stage of phase 1 in this process and print the seconds of its work."""
-    if name == "empty":
-        print(json.dumps({"seconds": 0.0}))
-        return
     from src.config import TrainerConfig, VAEConfig
     from src.data.folds import load_interactions
     from src.recommenders.auc import recommender_auc
@@ -74,21 +72,16 @@ def stage(name: str, folder: Path) -> None:
         users = rng.normal(size=(rest.shape[0], 64)).astype(np.float32)
         items = rng.normal(size=(rest.shape[1], 64)).astype(np.float32)
         recommender_auc(lambda rows: users[rows] @ items.T, rest[:AUC_USERS], test)
-    print(json.dumps({"seconds": time.perf_counter() - start}))
+    print(json.dumps({"seconds": time.perf_counter() - start, "bytes": peak_memory()}))
 
 
-def run(command: list[str]) -> tuple[float, float, str]:
-    """Wall-clock seconds, peak bytes and output of a command."""
-    start = time.perf_counter()
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
-    )
-    assert process.stdout is not None
-    output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
+def run(command: list[str]) -> str:
+    """Output of a command."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    answer = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    if answer.returncode:
         raise SystemExit(f"{' '.join(command)} failed")
-    return time.perf_counter() - start, usage.ru_maxrss * 1024, output
+    return answer.stdout
 
 
 def measure(n: int) -> dict[str, float]:
@@ -100,16 +93,19 @@ def measure(n: int) -> dict[str, float]:
         command = [sys.executable, "main_prepare_dataset.py", "dataset=tabular", "dataset.name=scaling"]
         command += [f"dataset.raw_dir={folder}/raw", "dataset.items_file=items.parquet", "figures=false"]
         command += ["dataset.interactions_file=interactions.parquet", f"outputs_dir={folder}", "dataset.store_size=32"]
-        row["prepare_seconds"], row["prepare_bytes"], _ = run(command)
+        run(command)
+        manifest = json.loads((folder / "scaling" / "prepared" / "manifest.json").read_text())
+        row["prepare_seconds"], row["prepare_bytes"] = manifest["wall_clock_s"], manifest["peak_memory_mb"] * 2**20
         for name in STAGES[1:]:
-            _, row[f"{name}_bytes"], output = run([sys.executable, __file__, "--stage", name, str(folder)])
-            row[f"{name}_seconds"] = json.loads(output.splitlines()[-1])["seconds"]
+            output = run([sys.executable, __file__, "--stage", name, str(folder)])
+            row |= {f"{name}_{what}": value for what, value in json.loads(output.splitlines()[-1]).items()}
     return row
 
 
 def main(sizes: list[int]) -> None:
     """Measure every size, fit the exponents, and write JSON."""
-    _, empty, _ = run([sys.executable, "-c", "import torch, lightning, pandas, src.recommenders.vae_training"])
+    imports = "import src.recommenders.vae_training, src.machine; print(src.machine.peak_memory())"
+    empty = int(run([sys.executable, "-c", imports]))
     rows = []
     for n in sizes:
         rows.append(measure(n))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.measure import RESULTS, ROOT
 from src.artifacts import save_text
-from src.parallel import n_cores
+from src.machine import n_cores
 
 NAMES = {
     "image_pipeline": "data pipeline alone, 224 px crops from 500 px JPEGs, one core",

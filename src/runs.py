@@ -5,10 +5,8 @@ import json
 import logging
 import os
 import platform
-import resource
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
@@ -20,6 +18,7 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from src.artifacts import MANIFEST_FILE, METRICS_FILE, load_json, save_json
+from src.machine import peak_memory
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +49,6 @@ def build_manifest(config: Any, definition: Mapping[str, Any], started: float) -
         definition: What defines the result: ``settings`` and the digests of the ``inputs``.
         started: ``time.monotonic()`` when the stage began.
     """
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     return {
         "definition": definition,
         "config": plain(config),
@@ -58,7 +56,7 @@ def build_manifest(config: Any, definition: Mapping[str, Any], started: float) -
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "wall_clock_s": round(time.monotonic() - started, 1),
-        "peak_memory_mb": round(peak),
+        "peak_memory_mb": round(peak_memory() / 2**20),
     }
 
 

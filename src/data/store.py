@@ -16,7 +16,7 @@ from src.artifacts import ArrayArtifact, atomic_path, check_rows
 from src.config import DatasetConfig
 from src.data.images import DecodedImage, RefusedImageError, load_image, resolve_image_path
 from src.errors import ArtifactError
-from src.parallel import n_cores
+from src.machine import n_cores
 
 logger = logging.getLogger(__name__)
 

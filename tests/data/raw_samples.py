@@ -137,7 +137,7 @@ MOVIES_CSV = (
     "movieId,title,genres\r\n"
     "1,Toy Story (1995),Adventure|Animation|Children\r\n"
     '11,"American President, The (1995)",Comedy|Drama|Romance\r\n'
-    '12,"Say ""Anything"", Dad (1989)",Comedy\r\n'
+    ' 12 ,"Say ""Anything"", Dad (1989)", Comedy \r\n'
     "33794,Batman Begins (2005),Action|Crime|IMAX\r\n"
     "8606,Pull My Daisy (1958),(no genres listed)\r\n"
     "77,Nobody rated it (2001),Drama\r\n"

@@ -192,9 +192,9 @@ def test_resumes_in_another_run_and_by_date(web, get):
 
 
 def test_begun_at_another_address_starts_over(web, get):
-    begun = web.page("/a.gz", part_of(OTHER, '"v1"', cut=HALF), reply(status=503))
+    begun = web.page("/a.dat", part_of(OTHER, '"v1"', cut=HALF), reply(status=503))
     refuse(get, begun)
-    assert get(web.page("/b/a.gz", part_of(ARCHIVE, '"v1"'))) == ARCHIVE
+    assert get(web.page("/b/a.dat", part_of(ARCHIVE, '"v1"'))) == ARCHIVE
 
 
 def test_gone_meanwhile_leaves_nothing(web, get):

@@ -80,7 +80,7 @@ def test_passing_failures_are_tried_again_by_the_next_run(web, download, folder)
 def test_no_outcome_is_lost(web, download, folder):
     def replies(n):
         whole = reply(picture(n))
-        return [[reply(status=404)], [HTML], [whole], [reply(status=503), reply(picture(n), cut=50), whole]][n % 4]
+        return [[reply(status=404)], [HTML], [whole], [reply(status=503), reply(picture(n), claim=50), whole]][n % 4]
 
     reasons = ["HTTP 404", "file is not an image of a known format", None, None] * 10
     urls = [web.page(f"/{n}.png", *replies(n)) for n in range(40)]
@@ -108,14 +108,15 @@ def test_two_runs_at_once_fetch_once(web, folder):
     assert sorted(path for path, _ in web.requests) == [f"/{n}.png" for n in range(6)]
 
 
-def test_files_that_went_or_shrank_are_fetched_again(web, download, folder):
-    urls = [web.page(f"/{n}.png", reply(picture(n))) for n in range(3)]
+def test_files_that_went_or_changed_in_size_are_fetched_again(web, download, folder):
+    urls = [web.page(f"/{n}.png", reply(picture(n))) for n in range(4)]
     first = download(urls)
     (folder / "images" / downloaded_path(urls[0])).unlink()
     (folder / "images" / downloaded_path(urls[1])).write_bytes(picture(1)[:50])
+    (folder / "images" / downloaded_path(urls[2])).write_bytes(picture(9) + b"more")
     assert download(urls) == first
-    assert [obtained(url, folder) for url in urls] == [picture(0), picture(1), picture(2)]
-    assert [web.count(f"/{n}.png") for n in range(3)] == [2, 2, 1]
+    assert [obtained(url, folder) for url in urls] == [picture(n) for n in range(4)]
+    assert [web.count(f"/{n}.png") for n in range(4)] == [2, 2, 2, 1]
 
 
 def test_one_impossible_address_stops_no_other(web, download):
@@ -127,18 +128,19 @@ def test_one_impossible_address_stops_no_other(web, download):
 
 
 def test_frozen_obtains_the_same_again(web, download, folder, caplog):
-    dead = web.page("/dead.png", reply(status=404))
-    urls = [dead, *[web.page(f"/{n}.png", reply(picture(n))) for n in range(3)]]
+    lost = [web.page("/dead.png", reply(status=404)), web.page("/busy.png", reply(status=503))]
+    urls = [*lost, *[web.page(f"/{n}.png", reply(picture(n))) for n in range(3)]]
     download(urls)
     before = (folder / "downloads.jsonl").read_bytes()
-    (folder / "images" / downloaded_path(urls[1])).unlink()
-    (folder / "images" / downloaded_path(urls[2])).write_bytes(picture(99))  # of the same size
-    web.page("/dead.png", reply(picture(5)))  # alive again
-    later = web.page("/later.png", reply(picture(4)))
-    download([*urls, later], frozen=True)
-    assert [obtained(url, folder) for url in [*urls, later]] == [None, picture(0), picture(1), picture(2), None]
+    (folder / "images" / downloaded_path(urls[2])).unlink()
+    (folder / "images" / downloaded_path(urls[3])).write_bytes(picture(99))  # of the same size
+    for path in ("/dead.png", "/busy.png"):
+        web.page(path, reply(picture(5)))  # alive again
+    urls.append(web.page("/later.png", reply(picture(4))))
+    download(urls, frozen=True)
+    assert [obtained(url, folder) for url in urls] == [None, None, picture(0), picture(1), picture(2), None]
     assert (folder / "downloads.jsonl").read_bytes() == before
-    assert [web.count(f"/{name}.png") for name in ("dead", 0, 1, 2, "later")] == [1, 2, 2, 1, 0]
+    assert [web.count(f"/{name}.png") for name in ("dead", "busy", 0, 1, 2, "later")] == [1, 2, 2, 2, 1, 0]
     assert "1 image(s) are not in the frozen record and were left out." in caplog.text
 
 

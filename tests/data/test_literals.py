@@ -5,6 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from src.data.sources import literals
 from src.data.sources.literals import MAX_LINE_BYTES, parse_literal
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("'\"\\\n\t\r\0nxuUN{}[],:#"), max_size=12)
@@ -117,6 +118,13 @@ def as_python(line):
 )
 def test_python_literals_as_python_reads_them(line):
     assert alike(parse_literal(line), ast.literal_eval(line.strip()))
+
+
+def test_lines_as_the_authors_wrote_them_need_no_slow_reader(monkeypatch):
+    monkeypatch.setattr(literals, "ast", None)
+    line = r"""{'a': 'say "so"', 'b': "it's", 'c': 'it\'s "so"\n', 'd': "\"\\", 'e': [[], 1.5]}"""
+    found = {"a": 'say "so"', "b": "it's", "c": 'it\'s "so"\n', "d": '"\\', "e": [[], 1.5]}
+    assert alike(parse_literal(line), found)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from src.data.sources.literals import MAX_LINE_BYTES, parse_literal
 from src.data.sources.pairs import as_ids
 from src.data.sources.raw import WEB, RawTables, downloaded_path, require_file
 from src.errors import DataError
-from src.parallel import n_cores
+from src.machine import n_cores
 
 ASIN = re.compile(rb"""["']asin["']\s*:\s*(?=(?:'([^'\\]*+)'|"([^"\\]*+)")\s*[,}]|)""")
 PLACEHOLDER = "no-img-sm"  # in the address of the picture that says there is none
