@@ -47,5 +47,6 @@ def check_recommender(cfg: Any) -> None:
     for name in ("n_factors", "latent_size", "batch_size", "max_steps", "max_iter"):
         if getattr(cfg, name, 1) < 1:
             raise ConfigError(f"recommender.{name} should be at least 1, but is {getattr(cfg, name)}.")
-    if not 0 <= getattr(cfg, "dropout", 0) < 1:
-        raise ConfigError(f"recommender.dropout should be at least 0 and below 1, but is {cfg.dropout}.")
+    for name in ("dropout", "averaged_share"):
+        if not 0 <= getattr(cfg, name, 0) < 1:
+            raise ConfigError(f"recommender.{name} should be at least 0 and below 1, but is {getattr(cfg, name)}.")

@@ -6,6 +6,7 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
+from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from scipy import sparse
 from torch.utils.data import DataLoader, Dataset
@@ -18,6 +19,7 @@ from src.recommenders.vae import VAE, MultinomialLoss, kl_divergence
 from src.runs import derive_seed
 
 LOG_EVERY = 20
+AVERAGE_EVERY = 5
 
 Batch = tuple[torch.Tensor, torch.Tensor, int]
 
@@ -79,13 +81,26 @@ class VAEModule(lightning.LightningModule):
         return loss
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Adam, its learning rate falling linearly to zero over the last half of training."""
+        """Adam; unless weights are averaged, its rate falls linearly to zero over the last half of training."""
         optimizer = torch.optim.AdamW(self.parameters(), lr=self.cfg.lr, weight_decay=self.cfg.weight_decay, fused=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._lr_factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _lr_factor(self, step: int) -> float:
-        return min(1.0, 2 * (1 - step / self.cfg.max_steps))
+        return 1.0 if self.cfg.averaged_share else min(1.0, 2 * (1 - step / self.cfg.max_steps))
+
+
+class LateWeights(WeightAveraging):
+    """The mean of the weights of the last steps, which the model has after training: rare items' vectors are noisy."""
+
+    def __init__(self, first_step: int) -> None:
+        """Average from ``first_step`` on."""
+        super().__init__()
+        self.first_step = first_step
+
+    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
+        """Whether the weights after a step, counted from 0, are part of the mean."""
+        return step_idx is not None and step_idx >= self.first_step and step_idx % AVERAGE_EVERY == 0
 
 
 class VAERecommender:
@@ -103,9 +118,16 @@ class VAERecommender:
         module = VAEModule(vae, self.cfg, seed)
         batches = UserBatches(matrix, self.cfg.batch_size, self.cfg.max_steps, derive_seed(seed, "batches"))
         with quiet_lightning():
-            trainer = lightning.Trainer(max_steps=self.cfg.max_steps, **_trainer_options(self.trainer))
+            trainer = lightning.Trainer(
+                max_steps=self.cfg.max_steps, callbacks=self._callbacks(), **_trainer_options(self.trainer)
+            )
             trainer.fit(module, DataLoader(batches, batch_size=None))
         self._vae, self._matrix, self.curve = vae.cpu().eval(), matrix, module.curve
+
+    def _callbacks(self) -> list[lightning.Callback]:
+        if not self.cfg.averaged_share:
+            return []
+        return [LateWeights(int((1 - self.cfg.averaged_share) * self.cfg.max_steps))]
 
     def user_scores(self, users: np.ndarray) -> np.ndarray:
         """Logits of all items for the given users, [b, n_items], from the mean of their latent distribution."""

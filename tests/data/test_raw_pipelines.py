@@ -82,18 +82,9 @@ def test_amazon(tmp_path):
     }
     assert items.loc["DOLL1", "image_group"] == items.loc["DOLL2", "image_group"] != items.loc["DOLL3", "image_group"]
     assert pairs == [
-        ["A2SUAM1J3GNN3B", "0000013714"],
-        ["u1", "0000031852"],
-        ["u1", "CUT"],
-        ["u1", "DOLL1"],
-        ["u2", "DOLL1"],
-        ["u2", "DOLL2"],
-        ["u2", "DOLL3"],
-        ["u3", "BARE"],
-        ["u3", "GAME1"],
-        ["u3", "GAME2"],
-        ["u3", "TOP"],
-    ]
+        ["A2SUAM1J3GNN3B", "0000013714"], ["u1", "0000031852"], ["u1", "CUT"], ["u1", "DOLL1"], ["u2", "DOLL1"],
+        ["u2", "DOLL2"], ["u2", "DOLL3"], ["u3", "BARE"], ["u3", "GAME1"], ["u3", "GAME2"], ["u3", "TOP"],
+    ]  # fmt: skip
     assert report["read"] == {"items": 10, "interactions": 13}
     assert report["dropped"] == {
         "metadata_of_products_without_reviews": 2,

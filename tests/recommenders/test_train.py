@@ -155,6 +155,7 @@ def test_missing_vectors_are_answered_with_the_command(tmp_path):
         ({"auc_holdout": 1.0}, "auc_holdout should lie between 0 and 1, but is 1.0"),
         ({"max_steps": 0}, "max_steps should be at least 1, but is 0"),
         ({"dropout": 1.0}, "dropout should be at least 0 and below 1"),
+        ({"averaged_share": 1.0}, "averaged_share should be at least 0 and below 1"),
     ],
 )
 def test_settings_out_of_range_fail_before_anything_is_read(tmp_path, settings, message):
