@@ -47,7 +47,10 @@ def composed(stage, words):
     return compose_config(stage, *single)
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize(
+    "script",
+    [name if name[0] in "04" else pytest.param(name, marks=pytest.mark.slow) for name in SCRIPTS],  # 1 to 3 are like 4
+)
 def test_every_command_of_every_script_composes(script, tmp_path):
     called = commands(script, tmp_path)
     assert called

@@ -1,9 +1,7 @@
 import dataclasses
-import email.utils
 import gzip
 import io
 import time
-from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -153,7 +151,7 @@ def test_may_pass(status, web, get):
     assert get(web.page("/b.jpg", reply(b"sorry", status), reply(JPEG))) == JPEG
 
 
-DAY_AFTER = email.utils.format_datetime(datetime.now(UTC) + timedelta(days=2), usegmt=True)
+FAR_AHEAD = "Thu, 01 Jan 2099 00:00:00 GMT"
 
 
 @pytest.mark.parametrize(
@@ -161,7 +159,7 @@ DAY_AFTER = email.utils.format_datetime(datetime.now(UTC) + timedelta(days=2), u
     [
         *[("7", 7.0), ("0", 0.01), ("-5", 0.01), ("86400", 120.0), ("9" * 400, 120.0), ("soon", 0.01), ("\xb2", 0.01)],
         ("Mon, 01 Jan 2024 00:00:00 +9999999999999999", 0.01),
-        (DAY_AFTER, 120.0),
+        (FAR_AHEAD, 120.0),
     ],
 )
 def test_waits_as_asked(asked, waited, web, get, monkeypatch):

@@ -197,6 +197,7 @@ def peak_megabytes():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_decompression_bombs(tmp_path):
     cfg = TabularConfig(name="x", raw_dir=str(tmp_path), images_dir=str(tmp_path), store_size=16)
     bomb, picture = zeros(100), zlib.compress(bytes(32 * (1 + 40 * 3)))

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from src.errors import ArtifactError
-from src.evaluation.figures import _COLOURS, _STYLE, _styles, load_curves, plot_learning_curves
+from src.evaluation.figures import _styles, load_curves, plot_learning_curves
+from src.plotting import COLOURS, STYLE
 
 
 def test_curves_are_one_row_an_epoch(tmp_path):
@@ -23,7 +24,7 @@ def test_figures_fit_one_column_and_stay_legible(tmp_path):
     plot_learning_curves(curves, "image_only", tmp_path / "curves_ratio0.1")
     assert matplotlib.image.imread(tmp_path / "curves_ratio0.1.png").shape[1] == round(3.35 * 200)
     assert (tmp_path / "curves_ratio0.1.pdf").read_bytes().startswith(b"%PDF")
-    assert min(value for name, value in _STYLE.items() if "size" in name and "font" not in name) >= 7
+    assert min(value for name, value in STYLE.items() if "size" in name and "font" not in name) >= 7
     assert not list(tmp_path.glob(".*"))
 
 
@@ -33,7 +34,7 @@ def test_nothing_to_draw_writes_nothing(tmp_path):
 
 
 def test_each_method_looks_different():
-    names = ["image_only", *(f"method_{i}" for i in range(2 * len(_COLOURS)))]
+    names = ["image_only", *(f"method_{i}" for i in range(2 * len(COLOURS)))]
     looks = [tuple(style.values()) for style in _styles(names, "image_only").values()]
     assert len(set(looks)) == len(names)
     assert looks[0][0] == "#000000"
