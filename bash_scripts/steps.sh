@@ -42,15 +42,17 @@ report() { # DATASET OVERRIDE...
   python main_evaluate_methods.py dataset="$1" "${args[@]}"
 }
 
-# Tables, images, CF models (Table 3) and CF2Label (Table 4) of one fold.
+# Tables, images, CF models (Table 3) and CF2Label (Table 4) of one fold. Settings of the CF model concern the VAE.
 initial() {
-  local dataset="$1" recommender
+  local dataset="$1" others
   shift
+  mapfile -t others < <(printf '%s\n' "$@" | grep -vE '^(recommender[.].*)?$' || true)
   prepare "$dataset" "$@"
-  for recommender in most_popular bpr vae; do
-    train_recommender "$dataset" "$recommender" 0 0 "$@"
-  done
-  train_classifier "$dataset" "" method=cf2label recommender=bpr,vae "$@"
+  train_recommender "$dataset" most_popular 0 0 "${others[@]}"
+  train_recommender "$dataset" bpr 0 0 "${others[@]}"
+  train_recommender "$dataset" vae 0 0 "$@"
+  train_classifier "$dataset" "" method=cf2label recommender=bpr "${others[@]}"
+  train_classifier "$dataset" "" method=cf2label "$@"
 }
 
 # Weight of the CF loss, chosen on validation with a seed that no reported run has; written to configs/tuned/.

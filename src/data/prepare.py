@@ -54,7 +54,7 @@ def prepare_dataset(cfg: PrepareConfig) -> dict[str, Any]:
         DataError: A raw file is missing or not in the expected format, or nothing usable is left.
     """
     started = time.monotonic()
-    check_settings(cfg.dataset)
+    check_settings(cfg)
     directory = Path(cfg.outputs_dir) / cfg.dataset.name
     if cfg.download:
         from src.data.download.obtain import download_dataset
@@ -88,13 +88,18 @@ def prepare_dataset(cfg: PrepareConfig) -> dict[str, Any]:
     return statistics
 
 
-def check_settings(dataset: DatasetConfig) -> None:
+def check_settings(cfg: PrepareConfig) -> None:
     """Raise ``ConfigError`` for a setting out of range."""
-    least = {"store_size": 1, "min_image_side": 1, "max_image_pixels": 1, "max_aspect_ratio": 1.0}
-    for name, smallest in least.items():
-        value = getattr(dataset, name)
-        if value < smallest:
-            raise ConfigError(f"dataset.{name} should be at least {smallest}, but is {value}.")
+    dataset = cfg.dataset
+    least: dict[str, dict[str, float]] = {
+        "dataset": {"store_size": 1, "min_image_side": 1, "max_image_pixels": 1, "max_aspect_ratio": 1.0},
+        "downloads": {"workers": 1, "attempts": 1, "timeout_s": 0.001, "image_seconds": 0.001},
+    }
+    for group, limits in least.items():
+        for name, smallest in limits.items():
+            value = getattr(getattr(cfg, group), name)
+            if value < smallest:
+                raise ConfigError(f"{group}.{name} should be at least {smallest}, but is {value}.")
     if dataset.name in ("", "all", "evaluation", ".", "..") or "/" in dataset.name:
         raise ConfigError(
             f"dataset.name should be a folder name other than all and evaluation, but is {dataset.name!r}."

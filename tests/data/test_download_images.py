@@ -77,6 +77,16 @@ def test_passing_failures_are_tried_again_by_the_next_run(web, download, folder)
     assert obtained(url, folder) == picture(1)
 
 
+def test_image_that_drips(web, download):
+    url = web.page("/a.png", reply(picture(1), pause=0.05))
+    assert download([url], image_seconds=0.2)[url] == {
+        "path": downloaded_path(url),
+        "url": url,
+        "reason": "took too long",
+    }
+    assert web.count("/a.png") == 2
+
+
 def test_no_outcome_is_lost(web, download, folder):
     def replies(n):
         whole = reply(picture(n))

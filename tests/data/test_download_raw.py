@@ -81,6 +81,7 @@ def test_unpack(tmp_path):
 def test_records_with_a_damaged_end(end, tmp_path):
     path = tmp_path / "downloads.jsonl"
     a, b = Record("a", "http://a", "0" * 64, 5), Record("b", "http://b", reason="HTTP 404", permanent=True)
+    c = Record("c", "http://c", reason="timed out")
     with Records(path) as records:
         records.add(b)
         records.add(a)
@@ -89,7 +90,9 @@ def test_records_with_a_damaged_end(end, tmp_path):
     with Records(path) as records:
         assert [records.get(name) for name in "abc"] == [a, b, None]
         assert records.summary() == {"obtained": 1, "not_obtained": {"HTTP 404": 1}}
-    assert path.read_bytes() == written
+        assert path.read_bytes() == written
+        records.add(c)
+        assert Records(path).get("c") == c  # as after a kill
 
 
 @pytest.mark.parametrize(

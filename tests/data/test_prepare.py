@@ -233,6 +233,13 @@ def test_settings_out_of_range(changes, message, hand_made, tmp_path):
         prepare_dataset(prepared_config(hand_made, tmp_path, **changes))
 
 
+def test_download_settings_out_of_range(hand_made, tmp_path):
+    cfg = prepared_config(hand_made, tmp_path)
+    cfg.downloads.workers = 0
+    with pytest.raises(ConfigError, match=r"downloads\.workers should be at least 1, but is 0"):
+        prepare_dataset(cfg)
+
+
 @pytest.mark.skipif(not Path("../shared/data/movielens-posters").is_dir(), reason="development data is absent")
 @pytest.mark.slow
 def test_movielens_posters_counts(tmp_path):
