@@ -1,6 +1,5 @@
 import json
 import threading
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -238,17 +237,3 @@ def test_download_settings_out_of_range(hand_made, tmp_path):
     cfg.downloads.workers = 0
     with pytest.raises(ConfigError, match=r"downloads\.workers should be at least 1, but is 0"):
         prepare_dataset(cfg)
-
-
-@pytest.mark.skipif(not Path("../shared/data/movielens-posters").is_dir(), reason="development data is absent")
-@pytest.mark.slow
-def test_movielens_posters_counts(tmp_path):
-    raw = Path("../shared/data/movielens-posters")
-    images = str(Path("../shared/data/ml-latest-small/posters"))
-    cfg = prepared_config(raw, tmp_path, images_dir=images, interactions_file="interactions.csv.gz")
-    statistics = prepare_dataset(cfg)
-    pairs = pd.read_csv(raw / "interactions.csv.gz", dtype=str).drop_duplicates()
-    items = pd.read_csv(raw / "items.csv", dtype=str)
-    assert statistics["images"] == len(items) == 4238
-    assert statistics["interactions"] == pairs["item_id"].isin(items["item_id"]).sum()
-    assert statistics["labels"] == items["labels"].str.split("|").explode().nunique()
