@@ -21,12 +21,8 @@ def clean_interactions(
     """
     user, item = (raw.interactions[name].cat for name in ("user_id", "item_id"))
     user_code, item_code = user.codes.to_numpy(), item.codes.to_numpy()
-    given = (
-        (user.categories != "")[user_code] & (item.categories != "")[item_code]
-        if len(user_code)
-        else np.array([], bool)
-    )
-    known = item.categories.isin(item_ids)[item_code] if len(item_code) else given
+    given = (user.categories != "")[user_code] & (item.categories != "")[item_code]
+    known = item.categories.isin(item_ids)[item_code]
     kept = given & known
     # One whole number a pair: user, then item, in the order of their names, as categories are sorted.
     pairs = user_code[kept].astype(np.int64) * len(item.categories) + item_code[kept]

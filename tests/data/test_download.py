@@ -12,7 +12,7 @@ from src.data.download import fetch as fetching
 from src.data.download.fetch import FetchError, Wanted, fetch, open_session
 from src.data.download.obtain import check_archive
 from src.data.images import RefusedImageError, load_image
-from tests.data.web import part_of, reply, serve, stall
+from tests.data.web import part_of, reply, stall
 
 NOISE = np.random.default_rng(0).integers(0, 256, 30_000, np.uint8)
 ARCHIVE = gzip.compress(NOISE.tobytes(), mtime=0)
@@ -22,12 +22,6 @@ CFG = DownloadConfig(workers=2, attempts=3, backoff_s=0.01, timeout_s=5.0)
 HASTY = dataclasses.replace(CFG, timeout_s=0.5)
 Image.fromarray(NOISE[:4800].reshape(40, 40, 3)).save(stream := io.BytesIO(), "JPEG")
 JPEG = stream.getvalue()
-
-
-@pytest.fixture
-def web():
-    with serve() as web:
-        yield web
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from src.data.download.obtain import download_dataset
 from src.data.prepare import prepare_dataset
 from src.data.sources.raw import downloaded_path
 from src.data.store import ImageStore
-from tests.data.web import picture, reply, serve, web_dataset
+from tests.data.web import picture, reply, web_dataset
 
 CFG = DownloadConfig(workers=2, attempts=2, backoff_s=0.01, timeout_s=5.0)
 HTML = reply(b"<html><body>Not here any more</body></html>", headers={"Content-Type": "image/jpeg"})
@@ -25,18 +25,6 @@ def records_of(folder):
     lines = [json.loads(line) for line in (folder / "downloads.jsonl").read_text().splitlines()]
     assert len({line["path"] for line in lines}) == len(lines)
     return {line["url"]: line for line in lines}
-
-
-@pytest.fixture
-def web():
-    with serve() as web:
-        yield web
-
-
-@pytest.fixture
-def folder(tmp_path):
-    (tmp_path / "raw").mkdir()
-    return tmp_path / "raw"
 
 
 @pytest.fixture

@@ -16,22 +16,10 @@ from src.data.download.obtain import check_archive, download_dataset, unpack
 from src.data.download.records import Record, Records
 from src.data.sources.raw import downloaded_path
 from src.errors import ConfigError, DataError
-from tests.data.web import items_table, part_of, picture, reply, serve, wait_until, web_dataset
+from tests.data.web import items_table, part_of, picture, reply, wait_until, web_dataset
 
 ROOT = Path(__file__).parents[2]
 CFG = DownloadConfig(workers=2, attempts=2, backoff_s=0.01, timeout_s=5.0)
-
-
-@pytest.fixture
-def web():
-    with serve() as web:
-        yield web
-
-
-@pytest.fixture
-def folder(tmp_path):
-    (tmp_path / "raw").mkdir()
-    return tmp_path / "raw"
 
 
 def test_damaged_archives_are_refused(tmp_path):

@@ -98,9 +98,8 @@ def _read_ratings(path: Path) -> tuple[pd.DataFrame, int]:
         table, damaged = read_columns(path, Delimited(), ("userId", "movieId"), ("rating",))
         return table.rename(columns={"userId": "user_id", "movieId": "item_id"}), damaged
     # Read as parted by single colons, so that every second cell is empty: no reader of text tables takes "::".
-    columns = ("user_id", "", "item_id", "", "rating", "", "timestamp")
-    names = [name or f"empty{place}" for place, name in enumerate(columns)]
-    layout = Delimited(":", names, quoted=False)
+    columns = ("user_id", "empty1", "item_id", "empty2", "rating", "empty3", "timestamp")
+    layout = Delimited(":", columns, quoted=False)
     return read_columns(path, layout, ("user_id", "item_id"), ("rating",))
 
 
