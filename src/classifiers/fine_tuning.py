@@ -1,5 +1,6 @@
 """Fine-tuning of one run: data, network, Lightning's loop, and the metrics of its best epoch."""
 
+import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,10 @@ from src.data.transforms import check_store_size
 from src.errors import ConfigError
 from src.evaluation.metrics import average_precision, mean_average_precision
 from src.runs import Run, content_hash, plain
+
+logger = logging.getLogger(__name__)
+
+NATIVE_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")  # as torch.cpu.get_capabilities() names them
 
 
 def fine_tune(cfg: ClassifierTrainingConfig, fold: FoldData, run: Run) -> dict[str, Any]:
@@ -101,7 +106,7 @@ def _build_trainer(cfg: ClassifierTrainingConfig, directory: Path) -> lightning.
         devices=cfg.trainer.devices if cfg.trainer.devices == "auto" else int(cfg.trainer.devices),
         num_nodes=cfg.trainer.num_nodes,
         strategy=strategy,
-        precision=cfg.precision,  # type: ignore[arg-type]  # checked by lightning
+        precision=usable_precision(cfg.precision, cfg.trainer.accelerator),  # type: ignore[arg-type]  # checked there
         max_epochs=cfg.epochs * len(cfg.method.phases),
         gradient_clip_val=cfg.gradient_clip or None,
         callbacks=checkpoint_callbacks(directory),
@@ -113,6 +118,20 @@ def _build_trainer(cfg: ClassifierTrainingConfig, directory: Path) -> lightning.
         use_distributed_sampler=False,
         deterministic="warn",
     )
+
+
+def usable_precision(precision: str, accelerator: str) -> str:
+    """``precision``, or full precision where the processor only emulates bfloat16: several times slower."""
+    on_gpu = torch.cuda.is_available() and accelerator in ("auto", "gpu", "cuda")
+    on_cpu = accelerator == "cpu" or (accelerator == "auto" and not on_gpu and not torch.backends.mps.is_available())
+    if not precision.startswith("bf16") or not (on_gpu or on_cpu):
+        return precision
+    if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False):
+        return precision
+    if on_cpu and any(torch.cpu.get_capabilities().get(name) for name in NATIVE_BFLOAT16):
+        return precision
+    logger.warning("precision=%s would be emulated by this processor and slow; training with 32-true.", precision)
+    return "32-true"
 
 
 def _metrics(inputs: TrainingInputs, scores: np.ndarray, label_names: list[str]) -> dict[str, Any]:

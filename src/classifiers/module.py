@@ -131,7 +131,7 @@ class MultitaskModule(lightning.LightningModule):
 
     def _augment(self, batch: dict[str, Any], step: int) -> Tensor:
         """Colour augmentation on the device: labelled images draw from a generator of their own."""
-        images = batch["images"].float() / 255
+        images = batch["images"]
         parts = images.split([batch["n_labelled_images"], len(images) - batch["n_labelled_images"]])
         augmented = []
         for name, part in zip(("labelled", "others"), parts, strict=True):

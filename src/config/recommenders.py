@@ -38,6 +38,7 @@ class VAEConfig(RecommenderConfig):
     weight_decay: float = 0.0
     batch_size: int = 1024  # users
     max_steps: int = 3000
+    sampled_items: int | None = None  # other items in a step's softmax beside its users', at random; null: all
     averaged_share: float = 0.0  # the last share of steps whose weights are averaged, at a constant learning rate
 
 

@@ -1,7 +1,8 @@
 """Crops and colour changes of whole batches, with all randomness drawn from a passed generator.
 
-The distributions are those of torchvision's ``RandomResizedCrop`` and ``ColorJitter``. How many random numbers are
-drawn depends on the batch size alone.
+Crops have the distribution of torchvision's ``RandomResizedCrop``. Colours change by the factors of ``ColorJitter``,
+all at once: one affine map of each image's RGB values, clipped at the end. How many random numbers are drawn depends on
+the batch size alone.
 """
 
 import math
@@ -17,9 +18,9 @@ from src.data.store import ImageStore
 from src.errors import ConfigError
 
 TRIES = 10  # of a random crop, before it falls back to the largest centre crop of an allowed ratio
-LUMA = (0.2989, 0.587, 0.114)  # torchvision's weights
-TINY = 1e-20
-CACHED_VALUES = 65_536  # of an image tensor, about what a core's cache holds along with intermediate results
+LUMA = torch.tensor([0.299, 0.587, 0.114])
+U, V = 0.492, 0.877  # scales of blue - luma and red - luma in the YUV colour space
+CACHED_VALUES = 200_000  # of an image tensor, about what a core's cache holds
 
 
 def check_store_size(store: ImageStore, image_size: int, eval_crop: float) -> None:
@@ -100,15 +101,14 @@ def crop_batch(store: ImageStore, rows: np.ndarray, boxes: Tensor, size: int, fl
     Returns:
         RGB images, [B, 3, size, size] uint8.
     """
-    batch = torch.empty((len(rows), 3, size, size), dtype=torch.uint8)  # planes: colour changes are faster
+    batch = torch.empty((len(rows), 3, size, size), dtype=torch.uint8)
+    mirrored = [False] * len(rows) if flip is None else flip.tolist()
     for place, (row, (top, left, height, width)) in enumerate(zip(rows.tolist(), boxes.tolist(), strict=True)):
         crop = torch.from_numpy(store.read(row)[top : top + height, left : left + width])
         image = crop.permute(2, 0, 1)[None]  # a channels-last view of the mapped file
         if (height, width) != (size, size):
             image = functional.interpolate(image, (size, size), mode="bilinear", antialias=True)
-        batch[place] = image[0]
-    if flip is not None:
-        batch[flip] = batch[flip].flip(-1)
+        batch[place] = image[0].flip(-1) if mirrored[place] else image[0]
     return batch
 
 
@@ -139,68 +139,47 @@ def draw_color_factors(n_images: int, cfg: AugmentationConfig, generator: torch.
     )
 
 
-def apply_color(images: Tensor, factors: ColorFactors) -> Tensor:
-    """Change brightness, contrast, saturation, hue and greyscale, in this fixed order.
-
-    On the CPU a few images at a time, so that what each step reads still lies in the cache.
-
-    Args:
-        images: RGB, [B, 3, H, W] float in 0 to 1.
-        factors: One value an image for each change.
-
-    Returns:
-        The changed images, same shape and range; each step equals torchvision's function of that name.
-    """
-    factors = ColorFactors(*(values.to(images.device)[:, None, None, None] for values in factors))
-    n_images = len(images) if images.device.type != "cpu" else max(1, CACHED_VALUES // max(1, images[:1].numel()))
-    changed = torch.empty_like(images)
-    for start in range(0, len(images), n_images):
-        chunk = slice(start, start + n_images)
-        changed[chunk] = _apply_to_chunk(images[chunk], ColorFactors(*(values[chunk] for values in factors)))
-    return changed
-
-
-def _apply_to_chunk(images: Tensor, factors: ColorFactors) -> Tensor:
-    images = (images * factors.brightness).clamp_(0.0, 1.0)
-    mean = _gray(images).mean(dim=(1, 2, 3), keepdim=True)
-    images.mul_(factors.contrast).add_(mean * (1.0 - factors.contrast)).clamp_(0.0, 1.0)
-    gray = _gray(images)
-    images.mul_(factors.saturation).add_(gray.mul_(1.0 - factors.saturation)).clamp_(0.0, 1.0)
-    if bool(factors.hue.any()):
-        images = _shift_hue(images, factors.hue)
-    if bool(factors.grayscale.any()):
-        chosen = factors.grayscale.flatten()
-        images[chosen] = _gray(images[chosen]).expand(-1, 3, -1, -1)
-    return images
-
-
 def color_augment(images: Tensor, cfg: AugmentationConfig, generator: torch.Generator) -> Tensor:
-    """Change the colours of a batch, [B, 3, H, W] float in 0 to 1, by its own random factors for each image."""
+    """Change the colours of each image of a batch by its own random factors; see ``apply_color``."""
     return apply_color(images, draw_color_factors(len(images), cfg, generator))
 
 
-def _gray(images: Tensor) -> Tensor:
-    """Luminance, [B, 1, H, W]."""
-    red, green, blue = images.unbind(dim=1)
-    return (LUMA[0] * red).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2]).unsqueeze(1)
+def apply_color(images: Tensor, factors: ColorFactors) -> Tensor:
+    """Change brightness, contrast, saturation, hue and greyscale, in this order, clipped once at the end.
 
+    Where nothing is clipped, all but the hue equal torchvision's functions. The hue is rotated about the grey axis at
+    constant luminance, not at constant value of HSV: linear, so the five steps are one 3 x 3 matrix and an offset.
 
-def _shift_hue(images: Tensor, turns: Tensor) -> Tensor:
-    """Rotate the hue by ``turns`` [B, 1, 1, 1] of the HSV circle; value and saturation stay.
+    Args:
+        images: RGB, [B, 3, H, W] uint8.
+        factors: One value an image for each change.
 
-    Written without case distinctions, which are slow on a CPU. With V, m and C = V - m the largest and smallest channel
-    and their difference, the hue in turns is +-((g + b - r - m) / C + 1) / 6 with the sign of g - b: on the half circle
-    from red over green to cyan this is g, then 2 - r, then 2 + b for C = 1, m = 0, and the other half mirrors it.
-    Backwards, a channel is V - C * clamp(2 - 6 a, 0, 1), a being the distance in turns of the hue from that channel's
-    opposite.
+    Returns:
+        The changed images, same shape, float in 0 to 1.
     """
-    red, green, blue = images.unbind(dim=1)
-    value = torch.maximum(torch.maximum(red, green), blue)
-    smallest = torch.minimum(torch.minimum(red, green), blue)
-    chroma6 = (value - smallest).mul_(6.0)
-    size = (green + blue).sub_(red).sub_(smallest).div_(chroma6.clamp_min(TINY)).add_(1 / 6)
-    hue = torch.copysign(size, green - blue).add_(turns[:, 0])  # that of a grey pixel does not matter: its C is 0
-    away = hue.unsqueeze(1) + torch.tensor([3 / 6, 1 / 6, -1 / 6], device=images.device)[:, None, None]
-    away.sub_(away.round()).abs_().clamp_(1 / 6, 2 / 6)
-    lowest = torch.sub(value, chroma6, alpha=2 / 6)
-    return away.mul_(chroma6.unsqueeze(1)).add_(lowest.unsqueeze(1))
+    device = images.device
+    matrices = _color_matrices(factors).div_(255).to(device)
+    mean_weight = (LUMA * (factors.brightness * (1.0 - factors.contrast))[:, None]).div_(255).to(device)
+    changed = torch.empty(images.shape, device=device)
+    # On the CPU a few images at a time, so that what each step reads still lies in the cache.
+    n_images = len(images) if device.type != "cpu" else max(1, CACHED_VALUES // max(1, images[:1].numel()))
+    for start in range(0, len(images), n_images):
+        chunk = slice(start, start + n_images)
+        pixels = images[chunk].flatten(2).float()
+        offset = (pixels.mean(dim=2) * mean_weight[chunk]).sum(dim=1)[:, None, None]
+        torch.baddbmm(offset, matrices[chunk], pixels, out=changed[chunk].flatten(2)).clamp_(0.0, 1.0)
+    return changed
+
+
+def _color_matrices(factors: ColorFactors) -> Tensor:
+    """What the changes do to an RGB value, but for the offset of contrast, [B, 3, 3]."""
+    identity, gray = torch.eye(3), LUMA.expand(3, 3)
+    to_yuv = torch.stack([LUMA, U * (identity[2] - LUMA), V * (identity[0] - LUMA)])
+    angle = 2 * math.pi * factors.hue
+    cos, sin, zero, one = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
+    turn = torch.stack([one, zero, zero, zero, cos, -sin, zero, sin, cos], dim=1).view(-1, 3, 3)
+    hue = torch.linalg.inv(to_yuv) @ turn @ to_yuv
+    saturation = factors.saturation[:, None, None]
+    matrices = hue @ (saturation * identity + (1.0 - saturation) * gray)
+    matrices = torch.where(factors.grayscale[:, None, None], gray, matrices)
+    return matrices * (factors.brightness * factors.contrast)[:, None, None]

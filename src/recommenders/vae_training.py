@@ -15,7 +15,7 @@ from src.config import TrainerConfig, VAEConfig
 from src.console import quiet_lightning
 from src.recommenders.base import Factors
 from src.recommenders.interactions import rows_of
-from src.recommenders.vae import VAE, MultinomialLoss, kl_divergence
+from src.recommenders.vae import VAE, kl_divergence
 from src.runs import derive_seed
 
 LOG_EVERY = 20
@@ -72,7 +72,7 @@ class VAEModule(lightning.LightningModule):
         mean, log_variance = self.vae.encode(items, offsets, weights)
         noise = torch.randn(mean.shape, generator=generator, device=self.device)
         hidden = self.vae.decode(mean + noise * (0.5 * log_variance).exp())
-        likelihood_loss = MultinomialLoss.apply(hidden, self.vae.item_vectors, self.vae.item_bias, items, offsets)
+        likelihood_loss = self.vae.negative_log_likelihood(hidden, items, offsets, generator)
         kl = kl_divergence(mean, log_variance).mean()
         loss: torch.Tensor = likelihood_loss + self.cfg.beta * kl
         if step % LOG_EVERY == 0 or step == self.cfg.max_steps - 1:

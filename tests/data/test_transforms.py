@@ -1,3 +1,4 @@
+import colorsys
 import math
 
 import numpy as np
@@ -10,6 +11,7 @@ from torchvision.transforms.v2 import functional as tvf
 from src.config import AugmentationConfig, TabularConfig
 from src.data.store import ImageStore, write_store
 from src.data.transforms import (
+    ColorFactors,
     apply_color,
     center_crop_boxes,
     check_store_size,
@@ -113,22 +115,63 @@ def test_crop_batch_writes_nothing_to_the_store(store):
     assert (store.read(0) == before).all()
 
 
-def test_colour_changes_equal_torchvision():
-    cfg = AugmentationConfig(brightness=0.4, contrast=0.5, saturation=0.6, hue=0.4, grayscale=0.3)
-    images = torch.rand(24, 3, 9, 7, generator=generator())
-    images[0, :, :3] = 0.5  # grey, white and black pixels have no hue
-    images[0, :, 3], images[0, :, 4] = 1.0, 0.0
+def smooth_images(n):
+    return torch.stack([tvf.pil_to_tensor(smooth_image(24, 24, seed)) for seed in range(n)])
+
+
+def torchvision_color(images, factors):
+    """Step by step, clipped after each."""
+    changed = []
+    for i, image in enumerate(images.float() / 255):
+        image = tvf.adjust_brightness(image, factors.brightness[i].item())
+        image = tvf.adjust_contrast(image, factors.contrast[i].item())
+        image = tvf.adjust_saturation(image, factors.saturation[i].item())
+        image = tvf.adjust_hue(image, factors.hue[i].item())
+        changed.append(tvf.rgb_to_grayscale(image, 3) if factors.grayscale[i] else image)
+    return torch.stack(changed)
+
+
+def test_colour_changes_but_the_hue_equal_torchvision_where_nothing_is_clipped():
+    cfg = AugmentationConfig(brightness=0.2, contrast=0.3, saturation=0.4, hue=0, grayscale=0.3)
+    images = 80 + smooth_images(24) // 4  # of middling colours
     factors = draw_color_factors(24, cfg, generator(3))
-    changed = apply_color(images, factors)
     assert 0 < factors.grayscale.sum() < 24
-    for i, image in enumerate(images):
-        expected = tvf.adjust_brightness(image, factors.brightness[i].item())
-        expected = tvf.adjust_contrast(expected, factors.contrast[i].item())
-        expected = tvf.adjust_saturation(expected, factors.saturation[i].item())
-        expected = tvf.adjust_hue(expected, factors.hue[i].item())
-        if factors.grayscale[i]:
-            expected = tvf.rgb_to_grayscale(expected, num_output_channels=3)
-        torch.testing.assert_close(changed[i], expected, atol=2e-5, rtol=0)
+    changed = apply_color(images, factors)
+    assert changed.min() > 0
+    assert changed.max() < 1
+    torch.testing.assert_close(changed, torchvision_color(images, factors), atol=3e-4, rtol=0)  # luma .2989 or .299
+
+
+def test_clipped_colours_are_near_torchvisions():
+    cfg = AugmentationConfig(hue=0, grayscale=0)
+    images, factors = smooth_images(40), draw_color_factors(40, cfg, generator(3))
+    difference = (apply_color(images, factors) - torchvision_color(images, factors)).abs()
+    assert difference.mean() < 1e-3
+    assert difference.max() < 0.1
+
+
+def test_the_default_colour_changes_have_the_size_of_torchvisions():
+    images, factors = smooth_images(200), draw_color_factors(200, AugmentationConfig(grayscale=0), generator(3))
+    before = images.float() / 255
+    ours, theirs = apply_color(images, factors), torchvision_color(images, factors)
+    for statistic in (lambda x: x.mean(dim=(2, 3)), lambda x: x.std(dim=(2, 3))):
+        assert (statistic(ours).mean(dim=0) - statistic(theirs).mean(dim=0)).abs().max() < 0.02
+    changes = [(changed - before).flatten() for changed in (ours, theirs)]
+    assert changes[0].abs().mean() == pytest.approx(changes[1].abs().mean().item(), rel=0.1)
+    assert torch.corrcoef(torch.stack(changes))[0, 1] > 0.7  # hues turn at constant luminance, not HSV value
+
+
+@pytest.mark.parametrize("turns", [-0.1, 0.05, 0.1])
+def test_hue_turns_as_in_hsv_and_keeps_grey_and_luminance(turns):
+    one, none = torch.ones(1), torch.zeros(1, dtype=torch.bool)
+    image = torch.tensor([[150, 100, 90], [100, 150, 90], [90, 100, 150], [120, 120, 120]], dtype=torch.uint8)
+    changed = apply_color(image.T[None, :, :, None], ColorFactors(one, one, one, turns * one, none))[0, :, :, 0].T
+    luma = torch.tensor([0.299, 0.587, 0.114])
+    torch.testing.assert_close(changed @ luma, image.float() @ luma / 255, atol=1e-6, rtol=0)
+    torch.testing.assert_close(changed[3], image[3] / 255, atol=1e-6, rtol=0)
+    for before, after in zip(image[:3].tolist(), changed[:3].tolist(), strict=True):
+        turned = (colorsys.rgb_to_hsv(*after)[0] - colorsys.rgb_to_hsv(*before)[0] + 0.5) % 1 - 0.5
+        assert turned == pytest.approx(turns, abs=0.05)
 
 
 def test_colour_factors_have_the_ranges_of_colorjitter():
@@ -148,8 +191,15 @@ def test_colour_factors_have_the_ranges_of_colorjitter():
 
 def test_no_colour_change_is_identity():
     cfg = AugmentationConfig(brightness=0, contrast=0, saturation=0, hue=0, grayscale=0)
-    images = torch.rand(4, 3, 5, 5, generator=generator())
-    torch.testing.assert_close(color_augment(images, cfg, generator(1)), images)
+    images = torch.randint(0, 256, (4, 3, 5, 5), dtype=torch.uint8, generator=generator())
+    torch.testing.assert_close(color_augment(images, cfg, generator(1)), images / 255)
+
+
+def test_colours_change_alike_alone_and_in_a_batch(monkeypatch):
+    images, factors = smooth_images(5), draw_color_factors(5, AugmentationConfig(), generator(1))
+    together = apply_color(images, factors)
+    monkeypatch.setattr("src.data.transforms.CACHED_VALUES", 1)
+    torch.testing.assert_close(apply_color(images, factors), together)
 
 
 def test_store_smaller_than_the_crop(store):

@@ -10,7 +10,7 @@ from src.errors import ConfigError
 from src.recommenders import vae as vae_module
 from src.recommenders.auc import recommender_auc
 from src.recommenders.interactions import hold_out
-from src.recommenders.vae import VAE, MultinomialLoss, kl_divergence
+from src.recommenders.vae import VAE, MultinomialLoss, kl_divergence, sample_items
 from src.recommenders.vae_training import UserBatches, VAEModule, VAERecommender
 from tests.recommenders.planted import block_matrix
 
@@ -43,6 +43,42 @@ def test_loss_and_gradients_equal_the_dense_softmax(monkeypatch, with_bias, chun
     torch.testing.assert_close(loss, expected)
     for left, right in zip(ours, reference, strict=True):
         torch.testing.assert_close(left.grad, right.grad)
+
+
+def test_a_sample_of_all_items_is_the_exact_softmax():
+    items, offsets = torch.tensor([0, 3, 6, 3]), torch.tensor([0, 3, 4])
+    hidden = torch.randn(2, 4, generator=torch.Generator().manual_seed(1))
+    losses, gradients = [], []
+    for sampled in (None, 4, 100):
+        vae = build(sampled_items=sampled)
+        losses.append(vae.negative_log_likelihood(hidden, items, offsets, torch.Generator().manual_seed(2)))
+        losses[-1].backward()
+        gradients.append((vae.item_vectors.grad, vae.item_bias.grad))
+    for loss, gradient in zip(losses[1:], gradients[1:], strict=True):
+        torch.testing.assert_close(loss, losses[0])
+        torch.testing.assert_close(gradient, gradients[0])
+
+
+@pytest.mark.parametrize("n_sampled", [0, 1, 3])
+def test_sampled_items_estimate_the_softmax_sum_without_bias(n_sampled):
+    items, n_items, draws = torch.tensor([2, 5, 2]), 7, 4000
+    scores, generator = torch.linspace(-1, 2, n_items), torch.Generator().manual_seed(0)
+    sums = []
+    for _ in range(draws):
+        chosen, log_weight, place = sample_items(items, n_items, n_sampled, generator)
+        assert chosen[place].tolist() == items.tolist()
+        assert len(chosen.unique()) == len(chosen) == 2 + n_sampled
+        sums.append((scores[chosen] + log_weight).exp().sum().item())
+    expected = scores.exp().sum().item() if n_sampled else scores[[2, 5]].exp().sum().item()
+    assert np.mean(sums) == pytest.approx(expected, abs=4 * np.std(sums) / draws**0.5 + 1e-5)
+
+
+def test_sampled_softmax_learns_planted_blocks():
+    train, test = hold_out(block_matrix(), 0.2, np.random.default_rng(0))
+    cfg = VAEConfig(n_factors=8, latent_size=4, max_steps=150, batch_size=4, sampled_items=5)
+    model = VAERecommender(cfg, TRAINER)
+    model.fit(train, 0)
+    assert recommender_auc(model.user_scores, train, test).strict > 0.75
 
 
 def test_large_logits_stay_finite():
