@@ -104,17 +104,18 @@ def measure(n: int) -> dict[str, float]:
 
 def main(sizes: list[int]) -> None:
     """Measure every size, fit the exponents, and write JSON."""
-    imports = "import src.recommenders.vae_training, src.machine; print(src.machine.peak_memory())"
-    empty = int(run([sys.executable, "-c", imports]))
+    imports = {"prepare": "src.data.prepare", "vae": "src.recommenders.vae_training", "auc": "src.recommenders.vae"}
+    show = "import src.machine; print(src.machine.peak_memory())"
+    empty = {name: int(run([sys.executable, "-c", f"import {what}; {show}"])) for name, what in imports.items()}
     rows = []
     for n in sizes:
         rows.append(measure(n))
         print(rows[-1], flush=True)
     exponents = {}
-    for column in [f"{name}_{what}" for name in STAGES for what in ("seconds", "bytes")]:
-        values = np.array([row[column] for row in rows])
-        values = np.maximum(values - empty, 1e6) if column.endswith("bytes") else values
-        exponents[column] = float(np.polyfit(np.log(sizes), np.log(values), 1)[0]) if len(sizes) > 1 else float("nan")
+    for name in STAGES if len(sizes) > 1 else ():
+        for what, without in {"seconds": 0, "bytes": empty[name]}.items():
+            values = np.array([row[f"{name}_{what}"] for row in rows]) - without
+            exponents[f"{name}_{what}"] = float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
     print("exponents:", {name: round(value, 2) for name, value in exponents.items()})
     save("scaling", {"empty_process_bytes": empty, "rows": rows, "exponents": exponents})
 

@@ -24,23 +24,37 @@ def clean_interactions(
     given = (user.categories != "")[user_code] & (item.categories != "")[item_code]
     known = item.categories.isin(item_ids)[item_code]
     kept = given & known
-    # One whole number a pair: user, then item, in the order of their names, as categories are sorted.
-    pairs = user_code[kept].astype(np.int64) * len(item.categories) + item_code[kept]
-    distinct = np.unique(pairs)
-    user_idx, item_idx = np.divmod(distinct, max(1, len(item.categories)))
+    # One whole number a pair: user, then item, in the order of their names, as categories are sorted. Sorted in place,
+    # since np.unique needs several times the memory.
+    pairs = user_code[kept].astype(np.int64)
+    pairs *= len(item.categories)
+    pairs += item_code[kept]
+    pairs.sort()
+    distinct = pairs[np.diff(pairs, prepend=-1) > 0]
+    n_repeated = len(pairs) - len(distinct)
+    del pairs
+    user_idx = (distinct // max(1, len(item.categories))).astype(np.int32)
+    distinct -= user_idx.astype(np.int64) * len(item.categories)
+    item_idx = distinct.astype(np.int32)
     n_items = np.bincount(user_idx, minlength=len(user.categories))
     enough = (n_items >= min_items_per_user)[user_idx]
     counts = {
         "interactions_with_an_empty_id": int((~given).sum()),
         "interactions_with_an_unknown_item": int((given & ~known).sum()),
-        "interactions_repeated": len(pairs) - len(distinct),
+        "interactions_repeated": n_repeated,
         "users_with_too_few_items": int(((n_items > 0) & (n_items < min_items_per_user)).sum()),
         "interactions_of_users_with_too_few_items": int((~enough).sum()),
     }
     table = pd.DataFrame(
         {
-            "user_id": pd.Categorical.from_codes(user_idx[enough].astype(np.int32), user.categories),
-            "item_id": pd.Categorical.from_codes(item_idx[enough].astype(np.int32), item.categories),
+            "user_id": _named(user_idx[enough], user.categories),
+            "item_id": _named(item_idx[enough], item.categories),
         }
     )
-    return table.apply(lambda column: column.cat.remove_unused_categories()), counts
+    return table, counts
+
+
+def _named(places: np.ndarray, names: pd.Index) -> pd.Categorical:
+    """Categorical of ``names[places]`` without the names that do not occur."""
+    occurs = np.bincount(places, minlength=len(names)) > 0
+    return pd.Categorical.from_codes((np.cumsum(occurs, dtype=np.int32) - 1)[places], names[occurs])

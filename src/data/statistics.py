@@ -32,7 +32,7 @@ def describe(items: pd.DataFrame, interactions: pd.DataFrame, label_names: list[
         "labelled_images": len(labelled),
         "average_positive_labels": float(labelled.map(len).mean()) if len(labelled) else 0.0,
         "gini_index": gini_index([counts[name] for name in label_names]),
-        "images_with_interactions": int(with_image["item_id"].isin(set(interactions["item_id"])).sum()),
+        "images_with_interactions": int(with_image["item_id"].isin(interactions["item_id"].unique()).sum()),
     }
 
 

@@ -13,7 +13,10 @@ from src.errors import ConfigError
 ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid}
 
 CHUNK_ELEMENTS = 2_000_000
-"""Logits held in memory at a time."""
+"""Logits held in memory at a time, so that they stay in a processor's cache ..."""
+
+CHUNK_USERS = 32
+"""... but those of so many users at least: with fewer, a large catalogue's vectors are read for too few products."""
 
 
 class VAE(nn.Module):
@@ -134,8 +137,8 @@ def sample_items(
 class MultinomialLoss(torch.autograd.Function):
     """Mean over users of the negative log likelihood of their items under a softmax over all items.
 
-    Exact, yet never more than ``CHUNK_ELEMENTS`` logits at a time: the gradient of a chunk of users, softmax times
-    number of interactions minus indicator, is taken while its logits are at hand.
+    Exact, yet only a chunk of users' logits at a time (``CHUNK_ELEMENTS``, ``CHUNK_USERS``): the gradient of a chunk,
+    softmax times number of interactions minus indicator, is taken while its logits are at hand.
     """
 
     @staticmethod
@@ -155,7 +158,7 @@ class MultinomialLoss(torch.autograd.Function):
         grad_bias = None if bias is None else torch.zeros_like(bias)
         loss = hidden.new_zeros(())
         bounds = offsets.tolist()
-        step = min(n_users, max(1, CHUNK_ELEMENTS // n_items))
+        step = min(n_users, max(CHUNK_USERS, CHUNK_ELEMENTS // n_items))
         buffer = hidden.new_empty(step, n_items)
         for start in range(0, n_users, step):
             stop = min(start + step, n_users)

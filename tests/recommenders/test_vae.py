@@ -25,6 +25,7 @@ def build(n_items=7, **settings):
 @pytest.mark.parametrize("chunk_elements", [7, 20, 10**6])
 def test_loss_and_gradients_equal_the_dense_softmax(monkeypatch, with_bias, chunk_elements):
     monkeypatch.setattr(vae_module, "CHUNK_ELEMENTS", chunk_elements)
+    monkeypatch.setattr(vae_module, "CHUNK_USERS", 1)
     torch.manual_seed(0)
     leaves = [torch.randn(5, 4, dtype=torch.float64), torch.randn(7, 4, dtype=torch.float64)]
     leaves += [torch.randn(7, dtype=torch.float64)] if with_bias else []
