@@ -59,6 +59,21 @@ def main() -> None:
         lines.append(
             f"| {shown} | {row['share']:.3f} ({row['low']:.3f} to {row['high']:.3f}) | {row['images_a_second']:.0f} |"
         )
+    if loops:
+        lines += ["", "Milliseconds a step of its parts, each measured alone (median):", ""]
+        lines += [f"| part | {' | '.join(name.removeprefix('training_loop_').replace('_', ' ') for name in loops)} |"]
+        lines += ["|---|" + "---:|" * len(loops)]
+        columns = [load(name)["milliseconds"] for name in loops]
+        lines += [f"| {part} | {' | '.join(f'{column[part]:.1f}' for column in columns)} |" for part in columns[0]]
+    if (RESULTS / "sampled_softmax.json").is_file():
+        result = load("sampled_softmax")
+        lines += ["", f"The VAE's sampled softmax, {result['n_items']:,} items, {result['steps']} steps of "]
+        lines[-1] += f"{result['batch_size']} users:"
+        lines += ["", "| other items a step | users a second | AUC |", "|---:|---:|---:|"]
+        lines += [
+            f"| {row['sampled_items'] or 'all'} | {row['users_a_second']:.0f} | {row['AUC']:.3f} |"
+            for row in result["rows"]
+        ]
     if (RESULTS / "scaling.json").is_file():
         result = load("scaling")
         lines += ["", "Phase 1 on generated interactions ([docs/scaling.md](docs/scaling.md)):", ""]

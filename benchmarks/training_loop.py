@@ -14,7 +14,7 @@ from typing import Any
 import lightning
 import torch
 
-from benchmarks.measure import ROOT, save
+from benchmarks.measure import ROOT, save, timed
 from src.classifiers import fine_tuning
 from src.classifiers.batches import TrainingBatches
 from src.classifiers.inputs import build_inputs
@@ -70,6 +70,33 @@ def bare_seconds(network: MultitaskNetwork, batch: dict[str, Any], weight: torch
     return time.perf_counter() - start
 
 
+def part_milliseconds(
+    module: MultitaskModule, batches: TrainingBatches, batch: dict[str, Any], cfg: Any
+) -> dict[str, float]:
+    """Median milliseconds a step of each part, measured alone; what the loop takes beyond their sum is its own."""
+    network, weight = module.network, module.positive_weight
+    optimizer, _ = build_optimizer(network.parameters(), cfg.optimizer, cfg.lr, 1000)
+    images = module._augment(batch, 0)
+    losses = []
+
+    def forward() -> None:
+        losses.append(classification_loss(network(images)[0], batch["targets"], weight).mean())
+
+    parts = {
+        "store read, crops, resizing, collating": lambda: batches[len(losses)],
+        "colours, memory layout": lambda: module._augment(batch, 0),
+        "network, forward": forward,
+        "network, backward": lambda: losses[-1].backward(),
+        "optimizer": optimizer.step,
+        "gradients to none": optimizer.zero_grad,
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in parts}
+    for _ in range(STEPS):
+        for name, work in parts.items():
+            seconds[name].append(timed(work))
+    return {name: 1000 * statistics.median(values) for name, values in seconds.items()}
+
+
 def main() -> None:
     """Alternate bare steps with stretches of the loop and print the loop's share of the limit."""
     cfg = compose()
@@ -102,7 +129,11 @@ def main() -> None:
         f"{name}: {share:.3f} of the bare step's speed ({min(shares):.3f} to {max(shares):.3f}), "
         f"{statistics.median(rates):.1f} images a second"
     )
-    save(name, {"share": share, "low": min(shares), "high": max(shares), "images_a_second": statistics.median(rates)})
+    parts = part_milliseconds(module, batches, batch, cfg)
+    parts["a whole step in the loop"] = 1000 * cfg.batch_size / statistics.median(rates)
+    print({part: round(value, 2) for part, value in parts.items()})
+    result = {"share": share, "low": min(shares), "high": max(shares), "images_a_second": statistics.median(rates)}
+    save(name, result | {"milliseconds": parts})
 
 
 if __name__ == "__main__":

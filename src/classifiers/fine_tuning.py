@@ -11,8 +11,10 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from src.artifacts import CONFIG_FILE, save_yaml
-from src.classifiers.batches import EvaluationBatches, StepSampler, TrainingBatches, batch_loader
-from src.classifiers.checkpoints import BEST, LAST, AtomicCheckpointIO, checkpoint_callbacks, load_weights
+from src.classifiers.batches import StepSampler, TrainingBatches
+from src.classifiers.callbacks import checkpoint_callbacks
+from src.classifiers.checkpoints import BEST, LAST, AtomicCheckpointIO, load_weights
+from src.classifiers.evaluation_batches import EvaluationBatches, batch_loader
 from src.classifiers.inference import predict_scores
 from src.classifiers.inputs import TrainingInputs, build_inputs
 from src.classifiers.module import MultitaskModule

@@ -9,8 +9,8 @@ import torch
 from omegaconf import OmegaConf
 
 from src.artifacts import Predictions
-from src.classifiers.batches import EvaluationBatches, batch_loader
 from src.classifiers.checkpoints import BEST, NETWORK_PREFIX, load_checkpoint, load_weights
+from src.classifiers.evaluation_batches import EvaluationBatches, batch_loader
 from src.classifiers.network import MultitaskNetwork
 from src.config import BackboneConfig
 from src.data.folds import TEST, load_items, multi_hot, open_fold

@@ -2,7 +2,6 @@
 
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,16 +10,16 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from src.artifacts import CONFIDENCE_FILE, PROBABILITIES_FILE, ItemConfidence, ItemProbabilities
+from src.artifacts import CONFIDENCE_FILE, ItemConfidence
 from src.classifiers.confidence import bounded_confidence
 from src.classifiers.losses import positive_weights
-from src.classifiers.settings import cf2label_run, requirements
-from src.classifiers.vectors import CFVectors, cf2label_command, load_vectors
+from src.classifiers.settings import requirements
+from src.classifiers.soft_labels import cf2label_directory, soft_targets
+from src.classifiers.vectors import CFVectors, load_vectors
 from src.config import ClassifierTrainingConfig
 from src.data.folds import TRAIN, VAL, FoldData, label_mask
 from src.data.store import ImageStore
-from src.errors import ArtifactError, DataError
-from src.runs import is_finished, run_directory
+from src.errors import DataError
 
 logger = logging.getLogger(__name__)
 
@@ -81,10 +80,10 @@ def build_inputs(cfg: ClassifierTrainingConfig, fold: FoldData, store: ImageStor
             raise DataError(f"No {what} in fold {cfg.fold} at label ratio {cfg.label_ratio:g}; raise the label ratio.")
     hard = fold.targets(train) * labelled[:, None]
     vectors = load_vectors(cfg, fold, train) if needs.vectors else None
+    positive_weight = positive_weights(torch.from_numpy(hard.sum(0)), int(labelled.sum()), cfg.loss.class_weighting)
     targets, has_target = hard, labelled
     if needs.probabilities:
-        targets, has_target = _soft_targets(cfg, fold, train, hard, labelled)
-    positive_weight = positive_weights(torch.from_numpy(hard.sum(0)), int(labelled.sum()), cfg.loss.class_weighting)
+        targets, has_target = soft_targets(cfg, fold, store, hard, labelled, positive_weight)
     no_positives = [name for name, weight in zip(fold.label_names, positive_weight, strict=True) if weight == 0]
     if no_positives:
         logger.warning("%d classes have no labelled positive in training and get weight 0.", len(no_positives))
@@ -136,32 +135,10 @@ def _confidence(
     elif cfg.method.confidence.scheme == "interaction":
         raw = np.sqrt(vectors.n_users[present])
     else:
-        stored = ItemConfidence.load(_cf2label_directory(cfg, fold) / CONFIDENCE_FILE)
+        stored = ItemConfidence.load(cf2label_directory(cfg, fold) / CONFIDENCE_FILE)
         raw = pd.Series(stored.confidence, index=stored.item_id).reindex(train["item_id"][present]).to_numpy()
     confidence[present] = bounded_confidence(raw, cfg.method.confidence)
     return confidence
-
-
-def _soft_targets(
-    cfg: ClassifierTrainingConfig, fold: FoldData, train: pd.DataFrame, hard: np.ndarray, labelled: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """(1 - lambda) y + lambda p where labels and p exist; p alone where labels miss; y alone where p misses."""
-    stored = ItemProbabilities.load(_cf2label_directory(cfg, fold) / PROBABILITIES_FILE)
-    row = pd.Index(stored.item_id).get_indexer(train["item_id"])
-    known = row >= 0
-    probs = np.where(known[:, None], stored.probs[row], 0).astype(np.float32)
-    weight = np.where(labelled, np.where(known, float(cfg.distill_lambda or 0), 0.0), 1.0).astype(np.float32)[:, None]
-    return (1 - weight) * hard + weight * probs, labelled | known
-
-
-def _cf2label_directory(cfg: ClassifierTrainingConfig, fold: FoldData) -> Path:
-    directory = run_directory(*cf2label_run(cfg, fold))
-    if not is_finished(directory):
-        raise ArtifactError(
-            f"No CF2Label results of these settings in {directory}; run (with your overrides of dataset, "
-            f"recommender or cf2label, if any): {cf2label_command(cfg)}"
-        )
-    return directory
 
 
 def _nearest(cfg: ClassifierTrainingConfig, vectors: CFVectors | None, n_items: int) -> np.ndarray:

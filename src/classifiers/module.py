@@ -8,13 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from src.classifiers.checkpoints import check_definition
 from src.classifiers.inputs import TrainingInputs
 from src.classifiers.losses import classification_loss, reconstruction_loss, triplet_loss
 from src.classifiers.network import MultitaskNetwork
 from src.classifiers.schedule import build_optimizer
 from src.config import ClassifierTrainingConfig
 from src.data.transforms import color_augment
-from src.errors import ArtifactError, DataError
+from src.errors import DataError
 from src.evaluation.metrics import mean_average_precision
 from src.runs import derive_seed
 
@@ -167,13 +168,3 @@ class MultitaskModule(lightning.LightningModule):
         if self.trainer.world_size > 1:
             count = self.trainer.strategy.reduce(count, reduce_op="mean")
         return (values * weight).sum() / count.clamp(min=torch.finfo(torch.float32).eps)
-
-
-def check_definition(checkpoint: dict[str, Any], definition_hash: str) -> None:
-    """Raise ``ArtifactError`` unless the checkpoint was written by the run of this definition."""
-    found = checkpoint.get("definition_hash")
-    if found != definition_hash:
-        raise ArtifactError(
-            f"The checkpoint belongs to another config (definition {found}, expected {definition_hash}); "
-            "delete the run's directory, or start with force=true."
-        )

@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from src.artifacts import PREPARED
-from src.config import ClassifierTrainingConfig, check_choice
+from src.artifacts import PREPARED, load_yaml
+from src.config import ClassifierTrainingConfig, MethodConfig, check_choice
 from src.data.folds import FoldData, open_fold
 from src.errors import ConfigError
 from src.recommenders.locate import RecommenderRun
 from src.runs import plain, run_directory
 
-CF2LABEL = "cf2label"
+CF2LABEL, IMAGE_ONLY = "cf2label", "image_only"
 TUNABLE = ("alpha", "distill_lambda", "lr", "standardize_vectors")
 
 
@@ -21,7 +21,7 @@ class Requirements:
     """What a method needs besides labelled images, given its settings."""
 
     vectors: bool  # the auxiliary loss has weight in some phase
-    probabilities: bool  # soft labels
+    probabilities: bool  # soft labels, of CF2Label or of image_only
     confidence: bool  # loss-based weights
 
     @property
@@ -59,7 +59,7 @@ def requirements(cfg: ClassifierTrainingConfig) -> Requirements:
     vectors = bool(cfg.alpha) and any(phase.auxiliary > 0 for phase in cfg.method.phases)
     return Requirements(
         vectors=vectors,
-        probabilities=cfg.method.soft_labels,
+        probabilities=cfg.method.soft_labels is not None,
         confidence=vectors and cfg.method.confidence.scheme == "loss",
     )
 
@@ -67,6 +67,11 @@ def requirements(cfg: ClassifierTrainingConfig) -> Requirements:
 def ratio_key(label_ratio: float) -> str:
     """A label ratio as it stands in file names and tuned configs."""
     return f"{label_ratio:g}"
+
+
+def tuned_path(cfg: ClassifierTrainingConfig, method: str) -> Path:
+    """Where tuning writes a method's settings."""
+    return Path(cfg.tuned_dir) / f"{cfg.dataset.name}-{cfg.backbone.name}-{method}.yaml"
 
 
 def dataset_dir(cfg: ClassifierTrainingConfig) -> Path:
@@ -115,8 +120,10 @@ def fine_tuning_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> tuple[Path
     inputs = {"items": fold.items_digest}
     if needs.vectors:
         inputs["vectors"] = vectors_run(cfg, fold).directory.name
-    if needs.probabilities or needs.confidence:
+    if needs.confidence or cfg.method.soft_labels == CF2LABEL:
         inputs[CF2LABEL] = run_directory(*cf2label_run(cfg, fold)).name
+    if cfg.method.soft_labels == IMAGE_ONLY:
+        inputs["teacher"] = run_directory(*teacher_run(cfg, fold)).name
     weights = "".join(
         f"-{label}{getattr(cfg, name):g}"
         for label, name, used in (("alpha", "alpha", needs.vectors), ("lambda", "distill_lambda", needs.probabilities))
@@ -128,8 +135,19 @@ def fine_tuning_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> tuple[Path
     return parent, name, {"settings": settings, "inputs": inputs}
 
 
+def teacher_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> tuple[Path, str, Mapping[str, Any]]:
+    """Parent, name and definition of the image_only run, otherwise of the same settings, that gives soft labels."""
+    path = tuned_path(cfg, IMAGE_ONLY)
+    tuned = load_yaml(path) if path.is_file() else {}
+    has_own_lr = "lr" in tuned.get(ratio_key(cfg.label_ratio), {}).get("settings", {})
+    untuned: dict[str, Any] = dict.fromkeys(TUNABLE) | {"lr": None if has_own_lr else cfg.lr}
+    return fine_tuning_run(resolve(replace(cfg, method=MethodConfig(name=IMAGE_ONLY), tuned=tuned, **untuned)), fold)
+
+
 def _check(cfg: ClassifierTrainingConfig) -> None:
     check_choice("method.auxiliary_loss", cfg.method.auxiliary_loss, ("reconstruction", "contrastive"))
+    if cfg.method.soft_labels is not None:
+        check_choice("method.soft_labels", cfg.method.soft_labels, (CF2LABEL, IMAGE_ONLY))
     check_choice("method.vectors", cfg.method.vectors, ("cf", "shuffled", "random"))
     check_choice("method.confidence.scheme", cfg.method.confidence.scheme, ("uniform", "interaction", "loss"))
     check_choice("loss.class_weighting", cfg.loss.class_weighting, ("normalized_inverse", "balanced", "none"))

@@ -2,13 +2,12 @@
 
 import logging
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 from src.artifacts import load_yaml, save_yaml
-from src.classifiers.settings import CF2LABEL, TUNABLE, ratio_key, resolve
+from src.classifiers.settings import CF2LABEL, TUNABLE, ratio_key, resolve, tuned_path
 from src.classifiers.train import train_classifier
 from src.config import ClassifierTrainingConfig
 from src.errors import ConfigError
@@ -42,7 +41,7 @@ def tune(cfg: ClassifierTrainingConfig) -> dict[str, Any]:
         trials.append({"settings": dict(settings), "val_mAP": metrics["val_mAP"]})
         logger.info("%s: validation mAP %.4f", settings, metrics["val_mAP"])
     best = max(trials, key=lambda trial: trial["val_mAP"])
-    path = Path(cfg.tuned_dir) / f"{cfg.dataset.name}-{cfg.backbone.name}-{cfg.method.name}.yaml"
+    path = tuned_path(cfg, cfg.method.name)
     resolved = resolve(replace(cfg, tuned={}, **best["settings"]))
     entry = {
         "settings": dict(best["settings"]),

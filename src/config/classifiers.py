@@ -46,7 +46,8 @@ class MethodConfig:
     phases: list[PhaseConfig] = field(default_factory=lambda: [PhaseConfig()])
     auxiliary_loss: str = "reconstruction"  # reconstruction | contrastive
     confidence: ConfidenceConfig = field(default_factory=ConfidenceConfig)
-    soft_labels: bool = False  # targets from CF2Label: mixed with labels by distill_lambda, alone where labels miss
+    soft_labels: str | None = None  # cf2label | image_only: whose probabilities are mixed with labels by
+    # distill_lambda, and are the targets where labels miss
     vectors: str = "cf"  # cf | shuffled (permuted across items) | random (standard normal): controls
     alpha: float = 0.0  # default where neither the command nor tuning sets alpha
     distill_lambda: float = 0.0  # likewise

@@ -2,13 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from src.classifiers.batches import (
-    EvaluationBatches,
-    ShuffledStream,
-    StepSampler,
-    TrainingBatches,
-    n_unlabelled_images,
-)
+from src.classifiers.batches import ShuffledStream, StepSampler, TrainingBatches, n_unlabelled_images
+from src.classifiers.evaluation_batches import EvaluationBatches
 from src.classifiers.inputs import build_inputs
 from src.classifiers.settings import load_fold, resolve
 from src.data.store import ImageStore

@@ -1,0 +1,112 @@
+"""Soft labels: what CF2Label, or a network that saw no CF, holds probable for each train item."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from src.artifacts import PROBABILITIES_FILE, ItemProbabilities
+from src.classifiers.evaluation_batches import EvaluationBatches
+from src.classifiers.inference import load_network, predict_scores
+from src.classifiers.settings import CF2LABEL, IMAGE_ONLY, cf2label_run, ratio_key, teacher_run
+from src.classifiers.vectors import cf2label_command
+from src.config import ClassifierTrainingConfig
+from src.data.folds import TRAIN, FoldData
+from src.data.store import ImageStore
+from src.errors import ArtifactError
+from src.runs import content_hash, is_finished, run_directory
+
+
+def soft_targets(
+    cfg: ClassifierTrainingConfig,
+    fold: FoldData,
+    store: ImageStore,
+    hard: np.ndarray,
+    labelled: np.ndarray,
+    positive_weight: Tensor,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(1 - lambda) y + lambda p where labels y and probabilities p exist; p alone where y misses; y where p misses.
+
+    Args:
+        cfg: Resolved config; ``method.soft_labels`` says whose probabilities.
+        fold: The n train items and their labels.
+        store: Their images.
+        hard: Multi-hot labels y of the train items, [n, N] float32.
+        labelled: Whether they may be used, [n] bool.
+        positive_weight: Weight of each class's positive term in the training of all methods, [N].
+
+    Returns:
+        Targets, [n, N] float32, and whether there is one, [n] bool.
+
+    Raises:
+        ArtifactError: The run that gives the probabilities is missing; the message says what to run.
+    """
+    if cfg.method.soft_labels == CF2LABEL:
+        probs, known = _cf2label_probabilities(cfg, fold)
+    else:
+        probs, known = _teacher_probabilities(cfg, fold, store, positive_weight.numpy()), np.ones(len(hard), bool)
+    weight = np.where(labelled, np.where(known, float(cfg.distill_lambda or 0), 0.0), 1.0).astype(np.float32)[:, None]
+    return (1 - weight) * hard + weight * probs, labelled | known
+
+
+def cf2label_directory(cfg: ClassifierTrainingConfig, fold: FoldData) -> Path:
+    """The finished CF2Label run that the config needs; raises ``ArtifactError`` when there is none."""
+    return _finished(cf2label_run(cfg, fold), "CF2Label", "dataset, recommender or cf2label", cf2label_command(cfg))
+
+
+def unweighted_probabilities(scores: np.ndarray, positive_weight: np.ndarray) -> np.ndarray:
+    """Probabilities from the scores of a network whose loss weighted positive terms.
+
+    With weight w the best score s of a class of probability p has s / (1 - s) = w p / (1 - p); solved for p. Classes
+    of weight 0 were never learned, and get 0.
+
+    Args:
+        scores: [n, N], 0 to 1.
+        positive_weight: [N].
+    """
+    learned = positive_weight > 0
+    probs: np.ndarray = np.where(learned, scores / np.where(learned, scores + positive_weight * (1 - scores), 1), 0)
+    return probs.astype(np.float32)
+
+
+def _cf2label_probabilities(cfg: ClassifierTrainingConfig, fold: FoldData) -> tuple[np.ndarray, np.ndarray]:
+    stored = ItemProbabilities.load(cf2label_directory(cfg, fold) / PROBABILITIES_FILE)
+    row = pd.Index(stored.item_id).get_indexer(fold.split(TRAIN)["item_id"])
+    known = row >= 0
+    return np.where(known[:, None], stored.probs[row], 0).astype(np.float32), known
+
+
+def _teacher_probabilities(
+    cfg: ClassifierTrainingConfig, fold: FoldData, store: ImageStore, positive_weight: np.ndarray
+) -> np.ndarray:
+    run = teacher_run(cfg, fold)
+    command = (
+        f"python main_train_classifier.py dataset={cfg.dataset.name} backbone={cfg.backbone.name} method={IMAGE_ONLY} "
+        f"label_ratio={ratio_key(cfg.label_ratio)} fold={cfg.fold} seed={cfg.seed}"
+    )
+    directory = _finished(run, IMAGE_ONLY, "experiment, image_size, epochs or the like", command)
+    definition = run[2]
+    network = load_network(directory, definition["settings"], len(fold.label_names), content_hash(definition))
+    batches = EvaluationBatches(
+        store,
+        store.rows(fold.split(TRAIN)["item_id"].to_numpy()),
+        image_size=cfg.image_size,
+        eval_crop=cfg.dataset.eval_crop,
+        batch_size=2 * cfg.batch_size,
+    )
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return unweighted_probabilities(predict_scores(network, batches, device), positive_weight)
+
+
+def _finished(run: tuple[Path, str, Mapping[str, Any]], what: str, overrides: str, command: str) -> Path:
+    directory = run_directory(*run)
+    if not is_finished(directory):
+        raise ArtifactError(
+            f"No {what} results of these settings in {directory}; run (with your overrides of {overrides}, if any): "
+            f"{command}"
+        )
+    return directory
