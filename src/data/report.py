@@ -66,14 +66,22 @@ def render_report(report: Mapping[str, Any], cfg: DatasetConfig) -> str:
     """The report as Markdown: Table 2, ours beside the paper's where the dataset is the paper's, and all counts."""
     lines = [f"# {cfg.name}", "", "| Table 2 | here | paper |" if cfg.paper else "| Table 2 | here |"]
     lines.append("|---|---:|---:|" if cfg.paper else "|---|---:|")
-    for key, header in TABLE_2.items():
-        cells = [report["statistics"][key], *([cfg.paper.get(key)] if cfg.paper else [])]
-        lines.append(f"| {header} | " + " | ".join("" if cell is None else _number(cell) for cell in cells) + " |")
+    for header, *cells in table_2(report["statistics"], cfg.paper):
+        lines.append(f"| {header} | " + " | ".join(cells if cfg.paper else cells[:1]) + " |")
     for title in ("statistics", "read", "dropped", "items", "images", "labels", "notes", "downloads"):
         if report.get(title):
             lines += ["", f"## {title.capitalize()}", ""]
             lines += _bullets(report[title])
     return "\n".join(lines) + "\n"
+
+
+def table_2(statistics: Mapping[str, float], paper: Mapping[str, float]) -> list[tuple[str, str, str]]:
+    """The rows of the paper's Table 2 as they are printed: name, value here, the paper's or nothing."""
+
+    def cell(values: Mapping[str, float], key: str) -> str:
+        return "" if values.get(key) is None else _number(values[key])
+
+    return [(header, cell(statistics, key), cell(paper, key)) for key, header in TABLE_2.items()]
 
 
 def _bullets(entries: Mapping[str, Any], indent: str = "") -> list[str]:

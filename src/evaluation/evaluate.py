@@ -9,26 +9,29 @@ from typing import Any
 
 import numpy as np
 
-from src.artifacts import CURVES_FILE, RESULTS_FILE, save_json, save_text
+from src.artifacts import CURVES_FILE, PREPARED, RESULTS_FILE, save_json, save_text
 from src.config import EvaluateConfig, check_choice
 from src.errors import ArtifactError
 from src.evaluation.aligned import AlignedPredictions
 from src.evaluation.comparison import MethodResult, Resampling, compare_methods
+from src.evaluation.examples import Picture, Thumbnails, differing_pictures
 from src.evaluation.figures import load_curves, plot_label_ratios, plot_learning_curves, plot_methods
+from src.evaluation.page import PageDataset, PageSetting, describe_dataset, rendered_table, save_page
 from src.evaluation.paper_table import save_paper_table
 from src.evaluation.runs_table import MethodRuns, Setting, group_by_setting, load_run_records
 from src.evaluation.tables import Row, build_row, columns_of, save_tables, to_csv
 
 _log = logging.getLogger(__name__)
-EVALUATION_DIR = "evaluation"
+EVALUATION_DIR, PAGE = "evaluation", "report.html"
 
 
 def evaluate(cfg: EvaluateConfig) -> dict[str, Any]:
     """Evaluate the predicted runs of one dataset, or of all datasets that have any.
 
     Writes ``outputs/<dataset>/evaluation/``: for each setting (backbone, image size, label ratio) a table and the
-    average precision of each class, figures, and ``results.json`` with every number. ``dataset=all`` also writes
-    ``outputs/evaluation/``, one page with the tables of all datasets. Equal inputs and seed give equal bytes.
+    average precision of each class, figures, ``results.json`` with every number, and ``report.html`` with all of it on
+    one page. ``dataset=all`` also writes ``outputs/evaluation/``: the tables and the report of all datasets. Equal
+    inputs and seed give equal bytes.
 
     Returns:
         The content of ``results.json``; with ``dataset=all`` one such mapping for each dataset.
@@ -48,23 +51,27 @@ def evaluate(cfg: EvaluateConfig) -> dict[str, Any]:
             f"Nothing to evaluate: no dataset in {outputs_dir} has predictions; run "
             "`python main_predict_testset.py dataset=...` for each dataset first."
         )
-    contents, pages = {}, []
+    contents, texts, pages = {}, [], []
     for dataset_dir in found:
-        contents[dataset_dir.name], page = _evaluate_dataset(dataset_dir, cfg)
-        pages.append(page)
-    save_text(outputs_dir / EVALUATION_DIR / f"methods_{cfg.study}_{cfg.protocol}.md", "\n".join(pages))
+        contents[dataset_dir.name], text, page = _evaluate_dataset(dataset_dir, cfg)
+        texts.append(text)
+        pages += [page] if page else []
+    folder = outputs_dir / EVALUATION_DIR
+    save_text(folder / f"methods_{cfg.study}_{cfg.protocol}.md", "\n".join(texts))
+    if pages:
+        save_page(folder / PAGE, f"All datasets, study {cfg.study}", pages)
     return contents
 
 
-def _evaluate_dataset(dataset_dir: Path, cfg: EvaluateConfig) -> tuple[dict[str, Any], str]:
-    """Evaluate one dataset; returns the numbers and the Markdown of its tables."""
+def _evaluate_dataset(dataset_dir: Path, cfg: EvaluateConfig) -> tuple[dict[str, Any], str, PageDataset | None]:
+    """Evaluate one dataset; returns the numbers, the Markdown of its tables, and what an HTML page shows of it."""
     grouped = group_by_setting(load_run_records(dataset_dir, cfg.study), cfg.baseline)
     predictions = AlignedPredictions(dataset_dir)
     folder = dataset_dir / EVALUATION_DIR
     if cfg.study != EvaluateConfig.study:
         folder = folder / cfg.study
     if cfg.protocol == "paper":
-        rows, page = save_paper_table(grouped, predictions, cfg, folder, dataset_dir.name)
+        rows, text = save_paper_table(grouped, predictions, cfg, folder, dataset_dir.name)
         content: dict[str, Any] = {
             "dataset": dataset_dir.name,
             "study": cfg.study,
@@ -72,24 +79,50 @@ def _evaluate_dataset(dataset_dir: Path, cfg: EvaluateConfig) -> tuple[dict[str,
             "settings": rows,
         }
         save_json(folder / "results_paper.json", content)
-        return content, page
+        return content, text, None
     how = Resampling(cfg.n_resamples, cfg.n_permutations, cfg.confidence_level, cfg.seed)
-    results, pages, settings = {}, [], []
+    results, texts, settings, shown = {}, [], [], []
     for setting, methods in grouped.items():
         results[setting] = compare_methods(setting, methods, cfg.baseline, predictions, how)
         rows = [build_row(result) for result in results[setting]]
         caption = f"{dataset_dir.name}: {setting.title}"
         printed = columns_of(rows, cfg.confidence_level)
-        pages.append(save_tables(folder / f"methods_{setting.slug}", caption, _notes(cfg, rows), rows, printed))
+        texts.append(save_tables(folder / f"methods_{setting.slug}", caption, _notes(cfg, rows), rows, printed))
         _save_per_class(folder / f"per_class_{setting.slug}.csv", results[setting])
         settings.append({**setting._asdict(), "methods": [_jsonable(result) for result in results[setting]]})
+        tables = [rendered_table(rows, columns) for columns in printed]
+        pictures = _pictures(dataset_dir, methods, results[setting], predictions)
+        shown.append(PageSetting(setting.title, setting.slug, tables, _notes(cfg, rows), pictures))
     if cfg.figures:
         _save_figures(dataset_dir, folder, grouped, results, cfg.baseline)
+    page = describe_dataset(dataset_dir, folder, shown)
+    save_page(folder / PAGE, f"{dataset_dir.name}, study {cfg.study}", [page])
     content = {"dataset": dataset_dir.name, "study": cfg.study, "protocol": "valid", "baseline": cfg.baseline}
     content |= {**dataclasses.asdict(how), "settings": settings}
     save_json(folder / "results.json", content)
-    _log.info("Tables, figures and all numbers: %s\n\n%s", folder, "\n".join(pages))
-    return content, "\n".join(pages)
+    _log.info("Report, tables, figures and all numbers: %s\n\n%s", folder, "\n".join(texts))
+    return content, "\n".join(texts), page
+
+
+def _pictures(
+    dataset_dir: Path, methods: Sequence[MethodRuns], results: Sequence[MethodResult], predictions: AlignedPredictions
+) -> list[tuple[str, list[Picture]]]:
+    """Test images that the baseline and the best other method see most differently, in one run of each."""
+    if len(methods) < 2 or not (dataset_dir / PREPARED).is_dir():
+        return []
+    baseline, others = methods[0], {row.name: row for row in methods[1:]}
+    best = others[max(results[1:], key=lambda result: result.mean_average_precision.value).name]
+    pairs = sorted(baseline.runs.keys() & best.runs.keys())
+    if not pairs:
+        return []
+    scores = {row.name: predictions.load_scores(row.runs[pairs[0]]) for row in (baseline, best)}
+    fold, seed = pairs[0]
+    better, worse = differing_pictures(predictions.test_sets[fold], scores, Thumbnails(dataset_dir))
+    where = f"fold {fold}, seed {seed}"
+    return [
+        (f"Test images that {best.name} ranks better than {baseline.name} ({where})", better),
+        (f"Test images that {best.name} ranks worse than {baseline.name} ({where})", worse),
+    ]
 
 
 def _notes(cfg: EvaluateConfig, rows: Sequence[Row]) -> list[str]:

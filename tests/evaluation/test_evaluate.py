@@ -39,7 +39,7 @@ def test_all_files_are_written_and_equal_seeds_give_equal_bytes(tmp_path):
     first = _bytes(folder)
     stems = [f"{kind}_net-a_64px_ratio{ratio}" for kind in ("methods", "learning_curves") for ratio in ("0.5", "1")]
     expected = {f"{stem}.{ending}" for stem in stems[:2] for ending in ("csv", "md", "tex")}
-    expected |= {f"per_class_net-a_64px_ratio{ratio}.csv" for ratio in ("0.5", "1")} | {"results.json"}
+    expected |= {f"per_class_net-a_64px_ratio{ratio}.csv" for ratio in ("0.5", "1")} | {"results.json", "report.html"}
     stems = [*stems[2:], "mAP_net-a_64px", "mAP_by_ratio_net-a_64px"]
     expected |= {f"{stem}.{ending}" for stem in stems for ending in ("png", "pdf")}
     assert set(first) == expected

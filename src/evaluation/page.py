@@ -1,0 +1,85 @@
+"""The report as one self-contained HTML page: figures and images are inside, nothing is loaded from anywhere."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from src.artifacts import MANIFEST_FILE, PREPARED, REPORT_FILE, load_json, save_text
+from src.data.report import table_2
+from src.evaluation.examples import Picture, Thumbnails, cf_neighbours
+from src.evaluation.tables import Column, Row
+
+
+@dataclass(frozen=True)
+class PageFigure:
+    """A figure as a ``data:`` address."""
+
+    title: str
+    source: str
+
+
+@dataclass(frozen=True)
+class PageSetting:
+    """What the page shows of one setting: rendered tables, how to read them, and pictures under headings."""
+
+    title: str
+    slug: str
+    tables: Sequence[dict[str, Any]]
+    notes: Sequence[str]
+    pictures: Sequence[tuple[str, Sequence[Picture]]] = ()
+
+
+@dataclass
+class PageDataset:
+    """What the page shows of one dataset."""
+
+    name: str
+    settings: list[PageSetting]
+    figures: list[PageFigure]
+    curves: dict[str, list[PageFigure]]  # by the setting's slug
+    statistics: list[tuple[str, str, str]] = field(default_factory=list)
+    paper: bool = False
+    vectors: str = ""
+    neighbours: list[list[Picture]] = field(default_factory=list)
+
+
+def rendered_table(rows: Sequence[Row], columns: Sequence[Column]) -> dict[str, Any]:
+    """Header and cells as they are printed."""
+    return {"header": [c.header for c in columns], "rows": [[c.render(row) for c in columns] for row in rows]}
+
+
+def embedded_figures(folder: Path, pattern: str) -> list[PageFigure]:
+    """The PNG figures of a folder that match, by name."""
+    return [
+        PageFigure(
+            path.stem.replace("_", " "),
+            "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode(),
+        )
+        for path in sorted(folder.glob(pattern))
+    ]
+
+
+def describe_dataset(dataset_dir: Path, folder: Path, settings: list[PageSetting]) -> PageDataset:
+    """Gather what the page shows of a dataset; what was not made (no prepared data, no CF vectors) is left out."""
+    curves = {s.slug: embedded_figures(folder, f"learning_curves_{s.slug}.png") for s in settings}
+    page = PageDataset(dataset_dir.name, settings, embedded_figures(folder, "mAP_*.png"), curves)
+    prepared = dataset_dir / PREPARED
+    if not (prepared / REPORT_FILE).is_file():
+        return page
+    paper = load_json(prepared / MANIFEST_FILE)["config"]["dataset"]["paper"]
+    page.statistics, page.paper = table_2(load_json(prepared / REPORT_FILE)["statistics"], paper), bool(paper)
+    page.figures = embedded_figures(prepared, "*.png") + page.figures
+    page.vectors, page.neighbours = cf_neighbours(dataset_dir, Thumbnails(dataset_dir))
+    return page
+
+
+def save_page(path: Path, title: str, datasets: Sequence[PageDataset]) -> None:
+    """Write the page; equal content gives equal bytes."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    save_text(path, environment.get_template("report.html.j2").render(title=title, datasets=datasets))
