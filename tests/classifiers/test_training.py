@@ -68,6 +68,7 @@ def test_a_finished_run_is_skipped(pipeline, monkeypatch):
     assert pipeline.classify("image_only") == first
 
 
+@pytest.mark.slow
 def test_a_few_images_can_be_learned_by_heart(pipeline):
     flat = ["augmentation.scale=[0.9,1.0]", *(f"augmentation.{name}=0" for name in ("hue", "grayscale"))]
     pipeline.classify("image_only", "label_ratio=0.1", "epochs=25", *flat)

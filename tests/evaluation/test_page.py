@@ -94,6 +94,7 @@ def test_pictures_by_hand():
     assert better[0].predicted["second"] == [("cat", 0.9, True), ("dog", 0.1, False)]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 def test_tables_sort_by_click_in_a_browser(report, tmp_path):
     script = """<script>
