@@ -1,7 +1,7 @@
 """One VAE epoch: 20,000 items, the same architecture (items-64-32, tanh, batches of 4,096 users), Cornac against ours.
 
-By default two fifths of 100,000 users and 300,000 interactions; SHARE=1 runs all. An epoch's time grows with the users, so
-the ratio does not depend on the share; the peak memory is that of the whole process.
+By default two fifths of 100,000 users and 300,000 interactions; SHARE=1 runs all. An epoch's time grows with the users,
+so the ratio does not depend on the share; the peak memory is that of the whole process.
 """
 
 import os
