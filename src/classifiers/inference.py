@@ -1,5 +1,6 @@
 """Label scores of stored images."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from src.classifiers.checkpoints import BEST, NETWORK_PREFIX, load_checkpoint, l
 from src.classifiers.evaluation_batches import EvaluationBatches, batch_loader
 from src.classifiers.network import MultitaskNetwork
 from src.config import BackboneConfig
-from src.data.folds import TEST, load_items, multi_hot, open_fold
+from src.data.folds import TEST, FoldData, load_items, multi_hot, open_fold
 from src.data.store import ImageStore
 from src.runs import content_hash
 
@@ -48,23 +49,41 @@ def predict_run(
     test = items[(items["split"] == TEST) & items["labels"].notna()]
     fold = open_fold(prepared_dir, settings["fold"])
     item_id = test["item_id"].to_numpy().astype(np.str_)
+    store = ImageStore.open(fold.images_dir)
+    return Predictions(
+        item_id=item_id,
+        labels=np.array(fold.label_names),
+        scores=score_items(directory, definition, fold, store, item_id, batch_size, num_workers),
+        targets=multi_hot(test["labels"], fold.label_names).astype(np.uint8),
+        image_group=test["image_group"].to_numpy().astype(np.str_),
+    )
+
+
+def score_items(
+    directory: Path,
+    definition: Mapping[str, Any],
+    fold: FoldData,
+    store: ImageStore,
+    item_id: np.ndarray,
+    batch_size: int,
+    num_workers: int = 0,
+) -> np.ndarray:
+    """Class probabilities of some items by the network of a finished run, [n, N] float32.
+
+    Raises:
+        ArtifactError: The run's checkpoint is missing, damaged, or of another config.
+    """
+    settings = definition["settings"]
     network = load_network(directory, settings, len(fold.label_names), content_hash(definition))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    store = ImageStore.open(fold.images_dir)
     batches = EvaluationBatches(
         store,
         store.rows(item_id),
         image_size=settings["image_size"],
-        eval_crop=settings["dataset"]["eval_crop"],
+        eval_crop=settings["eval_crop"],
         batch_size=batch_size,
     )
-    return Predictions(
-        item_id=item_id,
-        labels=np.array(fold.label_names),
-        scores=predict_scores(network, batches, device, num_workers),
-        targets=multi_hot(test["labels"], fold.label_names).astype(np.uint8),
-        image_group=test["image_group"].to_numpy().astype(np.str_),
-    )
+    return predict_scores(network, batches, device, num_workers)
 
 
 def load_network(directory: Path, settings: dict[str, Any], n_classes: int, definition_hash: str) -> MultitaskNetwork:

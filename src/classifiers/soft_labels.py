@@ -6,19 +6,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor
 
 from src.artifacts import PROBABILITIES_FILE, ItemProbabilities
-from src.classifiers.evaluation_batches import EvaluationBatches
-from src.classifiers.inference import load_network, predict_scores
+from src.classifiers.inference import score_items
 from src.classifiers.settings import CF2LABEL, IMAGE_ONLY, cf2label_run, ratio_key, teacher_run
 from src.classifiers.vectors import cf2label_command
 from src.config import ClassifierTrainingConfig
 from src.data.folds import TRAIN, FoldData
 from src.data.store import ImageStore
 from src.errors import ArtifactError
-from src.runs import content_hash, is_finished, run_directory
+from src.runs import is_finished, run_directory
 
 
 def soft_targets(
@@ -89,17 +87,9 @@ def _teacher_probabilities(
         f"label_ratio={ratio_key(cfg.label_ratio)} fold={cfg.fold} seed={cfg.seed}"
     )
     directory = _finished(run, IMAGE_ONLY, "experiment, image_size, epochs or the like", command)
-    definition = run[2]
-    network = load_network(directory, definition["settings"], len(fold.label_names), content_hash(definition))
-    batches = EvaluationBatches(
-        store,
-        store.rows(fold.split(TRAIN)["item_id"].to_numpy()),
-        image_size=cfg.image_size,
-        eval_crop=cfg.dataset.eval_crop,
-        batch_size=2 * cfg.batch_size,
-    )
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return unweighted_probabilities(predict_scores(network, batches, device), positive_weight)
+    item_id = fold.split(TRAIN)["item_id"].to_numpy()
+    scores = score_items(directory, run[2], fold, store, item_id, batch_size=2 * cfg.batch_size)
+    return unweighted_probabilities(scores, positive_weight)
 
 
 def _finished(run: tuple[Path, str, Mapping[str, Any]], what: str, overrides: str, command: str) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from src.artifacts import CURVES_FILE, PREPARED, RESULTS_FILE, save_json, save_text
+from src.artifacts import CURVES_FILE, MANIFEST_FILE, PREPARED, RESULTS_FILE, save_json, save_text
 from src.config import EvaluateConfig, check_choice
 from src.errors import ArtifactError
 from src.evaluation.aligned import AlignedPredictions
@@ -81,6 +81,8 @@ def _evaluate_dataset(dataset_dir: Path, cfg: EvaluateConfig) -> tuple[dict[str,
         save_json(folder / "results_paper.json", content)
         return content, text, None
     how = Resampling(cfg.n_resamples, cfg.n_permutations, cfg.confidence_level, cfg.seed)
+    is_prepared = (dataset_dir / PREPARED / MANIFEST_FILE).is_file()
+    thumbnails = Thumbnails(dataset_dir) if is_prepared else None
     results, texts, settings, shown = {}, [], [], []
     for setting, methods in grouped.items():
         results[setting] = compare_methods(setting, methods, cfg.baseline, predictions, how)
@@ -91,11 +93,10 @@ def _evaluate_dataset(dataset_dir: Path, cfg: EvaluateConfig) -> tuple[dict[str,
         _save_per_class(folder / f"per_class_{setting.slug}.csv", results[setting])
         settings.append({**setting._asdict(), "methods": [_jsonable(result) for result in results[setting]]})
         tables = [rendered_table(rows, columns) for columns in printed]
-        pictures = _pictures(dataset_dir, methods, results[setting], predictions)
+        pictures = _pictures(methods, results[setting], predictions, thumbnails)
         shown.append(PageSetting(setting.title, setting.slug, tables, _notes(cfg, rows), pictures))
-    if cfg.figures:
-        _save_figures(dataset_dir, folder, grouped, results, cfg.baseline)
-    page = describe_dataset(dataset_dir, folder, shown)
+    stems = _save_figures(dataset_dir, folder, grouped, results, cfg.baseline) if cfg.figures else []
+    page = describe_dataset(dataset_dir, stems, shown, thumbnails)
     save_page(folder / PAGE, f"{dataset_dir.name}, study {cfg.study}", [page])
     content = {"dataset": dataset_dir.name, "study": cfg.study, "protocol": "valid", "baseline": cfg.baseline}
     content |= {**dataclasses.asdict(how), "settings": settings}
@@ -105,10 +106,13 @@ def _evaluate_dataset(dataset_dir: Path, cfg: EvaluateConfig) -> tuple[dict[str,
 
 
 def _pictures(
-    dataset_dir: Path, methods: Sequence[MethodRuns], results: Sequence[MethodResult], predictions: AlignedPredictions
+    methods: Sequence[MethodRuns],
+    results: Sequence[MethodResult],
+    predictions: AlignedPredictions,
+    thumbnails: Thumbnails | None,
 ) -> list[tuple[str, list[Picture]]]:
     """Test images that the baseline and the best other method see most differently, in one run of each."""
-    if len(methods) < 2 or not (dataset_dir / PREPARED).is_dir():
+    if len(methods) < 2 or thumbnails is None:
         return []
     baseline, others = methods[0], {row.name: row for row in methods[1:]}
     best = others[max(results[1:], key=lambda result: result.mean_average_precision.value).name]
@@ -117,7 +121,7 @@ def _pictures(
         return []
     scores = {row.name: predictions.load_scores(row.runs[pairs[0]]) for row in (baseline, best)}
     fold, seed = pairs[0]
-    better, worse = differing_pictures(predictions.test_sets[fold], scores, Thumbnails(dataset_dir))
+    better, worse = differing_pictures(predictions.test_sets[fold], scores, thumbnails)
     where = f"fold {fold}, seed {seed}"
     return [
         (f"Test images that {best.name} ranks better than {baseline.name} ({where})", better),
@@ -155,7 +159,9 @@ def _save_figures(
     grouped: dict[Setting, list[MethodRuns]],
     results: dict[Setting, list[MethodResult]],
     baseline: str,
-) -> None:
+) -> list[Path]:
+    """Draw all figures; returns their paths without ending."""
+    stems = []
     families: dict[tuple[str, int], dict[float, list[MethodResult]]] = defaultdict(dict)
     for setting, rows in results.items():
         families[setting[:2]][setting.label_ratio] = rows
@@ -170,13 +176,17 @@ def _save_figures(
         curves = {name: runs for name, runs in curves.items() if runs}
         if curves:
             title = f"{dataset_dir.name}, {setting.title}"
-            plot_learning_curves(curves, baseline, folder / f"learning_curves_{setting.slug}", title)
+            stems.append(folder / f"learning_curves_{setting.slug}")
+            plot_learning_curves(curves, baseline, stems[-1], title)
     for (backbone, image_size), by_ratio in families.items():
         title = f"{dataset_dir.name}, {backbone}, {image_size} px"
         slug = Setting(backbone, image_size, 0).slug.rsplit("_ratio", 1)[0]
-        plot_methods(by_ratio, baseline, folder / f"mAP_{slug}", title)
+        stems.append(folder / f"mAP_{slug}")
+        plot_methods(by_ratio, baseline, stems[-1], title)
         if len(by_ratio) > 1:
-            plot_label_ratios(by_ratio, baseline, folder / f"mAP_by_ratio_{slug}", title)
+            stems.append(folder / f"mAP_by_ratio_{slug}")
+            plot_label_ratios(by_ratio, baseline, stems[-1], title)
+    return stems
 
 
 def _jsonable(value: Any) -> Any:

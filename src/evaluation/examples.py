@@ -12,7 +12,7 @@ from PIL import Image
 from sklearn.metrics import label_ranking_average_precision_score
 from sklearn.neighbors import NearestNeighbors
 
-from src.artifacts import MANIFEST_FILE, PREPARED, VECTORS_FILE, ItemVectors
+from src.artifacts import MANIFEST_FILE, PREPARED, VECTORS_FILE, ItemVectors, load_json
 from src.data.folds import IMAGES_DIR, TRAIN, load_items
 from src.data.store import ImageStore
 from src.evaluation.aligned import TestSet
@@ -105,7 +105,7 @@ def cf_neighbours(dataset_dir: Path, thumbnails: Thumbnails) -> tuple[str, list[
     if not runs:
         return "", []
     stored = ItemVectors.load(runs[0] / VECTORS_FILE)
-    fold = int(runs[0].name.removeprefix("fold").split("-")[0])
+    fold = load_json(runs[0] / MANIFEST_FILE)["definition"]["settings"]["fold"]
     items = load_items(dataset_dir / PREPARED, fold)
     labels = pd.Series(items["labels"].to_numpy(), index=items["item_id"])[(items["split"] == TRAIN).to_numpy()]
     rows = np.array([row for row, item in enumerate(stored.item_id) if item in labels.index and item in thumbnails])

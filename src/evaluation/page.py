@@ -52,28 +52,27 @@ def rendered_table(rows: Sequence[Row], columns: Sequence[Column]) -> dict[str, 
     return {"header": [c.header for c in columns], "rows": [[c.render(row) for c in columns] for row in rows]}
 
 
-def embedded_figures(folder: Path, pattern: str) -> list[PageFigure]:
-    """The PNG figures of a folder that match, by name."""
-    return [
-        PageFigure(
-            path.stem.replace("_", " "),
-            "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode(),
-        )
-        for path in sorted(folder.glob(pattern))
-    ]
+def describe_dataset(
+    dataset_dir: Path, stems: Sequence[Path], settings: list[PageSetting], thumbnails: Thumbnails | None
+) -> PageDataset:
+    """Gather what the page shows of a dataset.
 
-
-def describe_dataset(dataset_dir: Path, folder: Path, settings: list[PageSetting]) -> PageDataset:
-    """Gather what the page shows of a dataset; what was not made (no prepared data, no CF vectors) is left out."""
-    curves = {s.slug: embedded_figures(folder, f"learning_curves_{s.slug}.png") for s in settings}
-    page = PageDataset(dataset_dir.name, settings, embedded_figures(folder, "mAP_*.png"), curves)
-    prepared = dataset_dir / PREPARED
-    if not (prepared / REPORT_FILE).is_file():
+    Args:
+        dataset_dir: Where everything of the dataset lies.
+        stems: Its figures, paths without ending.
+        settings: What was made of each setting.
+        thumbnails: Its images; None without prepared data, whose statistics and CF neighbours are then left out.
+    """
+    curves = {s.slug: [_embed(stem) for stem in stems if stem.name == f"learning_curves_{s.slug}"] for s in settings}
+    figures = [_embed(stem) for stem in stems if stem.name.startswith("mAP_")]
+    page = PageDataset(dataset_dir.name, settings, figures, curves)
+    if thumbnails is None:
         return page
+    prepared = dataset_dir / PREPARED
     paper = load_json(prepared / MANIFEST_FILE)["config"]["dataset"]["paper"]
     page.statistics, page.paper = table_2(load_json(prepared / REPORT_FILE)["statistics"], paper), bool(paper)
-    page.figures = embedded_figures(prepared, "*.png") + page.figures
-    page.vectors, page.neighbours = cf_neighbours(dataset_dir, Thumbnails(dataset_dir))
+    page.figures = [_embed(path.with_suffix("")) for path in sorted(prepared.glob("*.png"))] + page.figures
+    page.vectors, page.neighbours = cf_neighbours(dataset_dir, thumbnails)
     return page
 
 
@@ -83,3 +82,8 @@ def save_page(path: Path, title: str, datasets: Sequence[PageDataset]) -> None:
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     save_text(path, environment.get_template("report.html.j2").render(title=title, datasets=datasets))
+
+
+def _embed(stem: Path) -> PageFigure:
+    png = (stem.parent / f"{stem.name}.png").read_bytes()
+    return PageFigure(stem.name.replace("_", " "), "data:image/png;base64," + base64.b64encode(png).decode())
