@@ -33,21 +33,17 @@ def predict_scores(
 
 
 def predict_run(
-    directory: Path,
-    settings: dict[str, Any],
-    definition: dict[str, Any],
-    prepared_dir: Path,
-    batch_size: int,
-    num_workers: int,
+    directory: Path, definition: Mapping[str, Any], prepared_dir: Path, batch_size: int, num_workers: int
 ) -> Predictions:
     """Scores of a finished run's test items, beside their labels.
 
     Raises:
         ArtifactError: The run's checkpoint is missing, damaged, or of another config.
     """
-    items = load_items(prepared_dir, settings["fold"])
+    number = definition["settings"]["fold"]
+    items = load_items(prepared_dir, number)
     test = items[(items["split"] == TEST) & items["labels"].notna()]
-    fold = open_fold(prepared_dir, settings["fold"])
+    fold = open_fold(prepared_dir, number)
     item_id = test["item_id"].to_numpy().astype(np.str_)
     store = ImageStore.open(fold.images_dir)
     return Predictions(

@@ -54,9 +54,7 @@ def predict_testset(cfg: PredictConfig) -> dict[str, Any]:
         if cfg.force or not path.is_file():
             from src.classifiers.inference import predict_run  # heavy, and not needed where all is predicted
 
-            predict_run(directory, settings, definition, root / PREPARED, cfg.batch_size, cfg.trainer.num_workers).save(
-                path
-            )
+            predict_run(directory, definition, root / PREPARED, cfg.batch_size, cfg.trainer.num_workers).save(path)
             counts["n_predicted"] += 1
         else:
             counts["n_reused"] += 1

@@ -141,7 +141,8 @@ def draw_color_factors(n_images: int, cfg: AugmentationConfig, generator: torch.
 
 def color_augment(images: Tensor, cfg: AugmentationConfig, generator: torch.Generator) -> Tensor:
     """Change the colours of each image of a batch by its own random factors; see ``apply_color``."""
-    return apply_color(images, draw_color_factors(len(images), cfg, generator))
+    with torch.autocast(images.device.type, enabled=False):
+        return apply_color(images, draw_color_factors(len(images), cfg, generator))
 
 
 def apply_color(images: Tensor, factors: ColorFactors) -> Tensor:

@@ -195,6 +195,13 @@ def test_no_colour_change_is_identity():
     torch.testing.assert_close(color_augment(images, cfg, generator(1)), images / 255)
 
 
+def test_colours_change_in_full_precision_under_mixed_precision():
+    images = smooth_images(3)
+    expected = color_augment(images, AugmentationConfig(), generator(1))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(color_augment(images, AugmentationConfig(), generator(1)), expected)
+
+
 def test_colours_change_alike_alone_and_in_a_batch(monkeypatch):
     images, factors = smooth_images(5), draw_color_factors(5, AugmentationConfig(), generator(1))
     together = apply_color(images, factors)

@@ -43,6 +43,15 @@ def test_nothing_is_loaded_from_anywhere(report):
         assert text in page
 
 
+def test_figures_of_an_earlier_evaluation_are_not_shown(tmp_path):
+    write_outputs(tmp_path / "toys", {"image_only": 0.0, "mtl_loss": 1.5})
+    evaluated(tmp_path)
+    page = tmp_path / "toys" / "evaluation" / "report.html"
+    assert addresses(page.read_text())
+    evaluated(tmp_path, figures=False)
+    assert not addresses(page.read_text())
+
+
 def test_names_are_escaped(tmp_path):
     row = {"header": ["method"], "rows": [["<script>alert(1)</script>"]]}
     setting = PageSetting("a <b> & c", "slug", [row], ["1 < 2"])
