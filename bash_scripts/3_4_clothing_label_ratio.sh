@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Amazon Clothing, Shoes & Jewelry: mAP against label ratio (Figures 3 and 4), three folds.
-# GPU (1,500 images a second assumed): estimated 27 hours. 2 cores (8 images a second): 210 days; not run at
-# full size there.
+# GPU (1,500 images a second assumed): estimated 40 hours. 2 cores (8 images a second): 315 days; not run at full size
+# there.
 # Any Hydra override can be appended: bash bash_scripts/3_4_clothing_label_ratio.sh image_size=64 epochs=5
-source "$(dirname "${BASH_SOURCE[0]}")/steps.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
-label_ratio clothing "$@"
+python main_run_experiment.py experiment=label_ratio dataset=clothing "$@"

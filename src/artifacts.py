@@ -29,8 +29,9 @@ PREPARED = "prepared"
 ITEMS_FILE, INTERACTIONS_FILE, LABELS_FILE = "items.parquet", "interactions.parquet", "labels.json"
 IMAGES_DIR, REPORT_FILE, MANIFEST_FILE = "images", "report.json", "manifest.json"
 METRICS_FILE, CURVES_FILE, CONFIG_FILE = "metrics.json", "metrics.csv", "config.yaml"
-VECTORS_FILE, PROBABILITIES_FILE, CONFIDENCE_FILE = "item_vectors.npz", "item_probabilities.npz", "item_confidence.npz"
-PREDICTIONS_FILE, RESULTS_FILE = "predictions.npz", "results.yaml"
+VECTORS_FILE, PRECHECK_FILE = "item_vectors.npz", "pre_check.json"
+PROBABILITIES_FILE, CONFIDENCE_FILE = "item_probabilities.npz", "item_confidence.npz"
+PREDICTIONS_FILE, RESULTS_FILE, EVALUATION_DIR = "predictions.npz", "results.yaml", "evaluation"
 
 
 @contextlib.contextmanager

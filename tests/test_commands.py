@@ -51,9 +51,9 @@ def test_every_config_composes(stage, group):
         assert getattr(cfg, group).name == ("test_resnet" if path.stem == "timm" else path.stem)
 
 
-def test_every_experiment_composes():
-    for path in sorted((CONFIGS / "experiment").glob("*.yaml")):
-        compose_config("train_classifier", f"experiment={path.stem}")
+def test_every_settings_file_composes():
+    for path in sorted((CONFIGS / "settings").glob("*.yaml")):
+        compose_config("train_classifier", f"settings={path.stem}")
 
 
 def test_methods_list_equally_many_trials():

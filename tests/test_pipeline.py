@@ -70,7 +70,7 @@ def test_predicting_again_reuses_and_force_repeats_with_the_same_scores(finished
 
 
 def test_tuning_runs_are_never_predicted(pipeline, tmp_path):
-    tuned = pipeline.classify("image_only", "experiment=tune", f"tuned_dir={tmp_path}", "lr=null", "epochs=1")
+    tuned = pipeline.classify("image_only", "settings=tune", f"tuned_dir={tmp_path}", "lr=null", "epochs=1")
     entry = yaml.safe_load((tmp_path / "tiny-test_resnet-image_only.yaml").read_text())["1"]
     assert len(entry["trials"]) == 4
     assert entry["settings"] == tuned["settings"]

@@ -7,7 +7,8 @@ from functools import cache
 
 import pytest
 
-from src.config import DatasetConfig
+from src.experiments.plan import build_steps
+from src.experiments.run import compose_experiment
 from tests.pipeline import ROOT, STAGES, compose_config
 
 SCRIPTS = sorted(path.name for path in (ROOT / "bash_scripts").glob("[0-9]*.sh"))
@@ -38,13 +39,11 @@ def commands(script, tmp_path, *overrides):
 
 @cache
 def composed(stage, words):
-    """A command's config; of a sweep (``seed=1,2``) the first value."""
-    single = []
-    for word in words:
-        name, separator, value = word.partition("=")
-        if separator:
-            single.append(word if value.startswith("[") else f"{name}={value.split(',')[0]}")
-    return compose_config(stage, *single)
+    """A command's config; of an experiment its cells."""
+    if stage == "run_experiment":
+        cfg, overrides = compose_experiment(words)
+        return [cell for step in build_steps(cfg, overrides) for cell in step.cells]
+    return compose_config(stage, *words)
 
 
 @pytest.mark.parametrize(
@@ -55,27 +54,20 @@ def test_every_command_of_every_script_composes(script, tmp_path):
     called = commands(script, tmp_path)
     assert called
     for stage, words in called:
-        assert stage in STAGES
+        assert stage in {*STAGES, "run_experiment"}
         assert all(words)
-        composed(stage, words)
+        assert composed(stage, words)
 
 
 @pytest.mark.parametrize("script", [name for name in SCRIPTS if "movielens" in name])
-def test_overrides_reach_every_command_that_knows_them(script, tmp_path):
-    overrides = ["dataset.raw_dir=elsewhere", "outputs_dir=there", "image_size=32", "recommender.max_steps=8"]
-    for stage, words in commands(script, tmp_path, *overrides, "num_workers=1"):
-        cfg = composed(stage, words)
-        assert cfg.outputs_dir == "there"
-        assert isinstance(cfg.dataset, DatasetConfig)
-        assert cfg.dataset.raw_dir == "elsewhere"
-        if stage == "train_classifier":
-            assert cfg.image_size == 32
-        if getattr(getattr(cfg, "recommender", None), "name", None) == "vae":
-            assert cfg.recommender.max_steps == 8
+def test_overrides_reach_the_experiment(script, tmp_path):
+    overrides = ("dataset.raw_dir=elsewhere", "outputs_dir=there", "image_size=32", "num_workers=1")
+    ((stage, words),) = commands(script, tmp_path, *overrides)
+    assert (stage, words[-len(overrides) :]) == ("run_experiment", overrides)
 
 
 def test_numbered_scripts_cover_four_datasets_and_say_what_they_cost():
-    steps = ("initial", "cf_weight", "baselines", "label_ratio")
+    steps = ("initial", "tune", "baselines", "label_ratio")
     datasets = ("toys", "pinterest", "clothing", "movielens")
     expected = {
         f"{i}_{j}_{dataset}_{step}.sh" for i, dataset in enumerate(datasets, 1) for j, step in enumerate(steps, 1)

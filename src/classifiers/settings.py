@@ -36,7 +36,10 @@ def resolve(cfg: ClassifierTrainingConfig) -> ClassifierTrainingConfig:
     Raises:
         ConfigError: A value is out of range, or a tuned setting is unknown.
     """
-    tuned = cfg.tuned.get(ratio_key(cfg.label_ratio), {}).get("settings", {})
+    entries = cfg.tuned
+    if not entries and not cfg.tune and cfg.method.control_of is not None:
+        entries = _load_tuned(cfg, cfg.method.control_of)
+    tuned = entries.get(ratio_key(cfg.label_ratio), {}).get("settings", {})
     unknown = set(tuned) - set(TUNABLE)
     if unknown:
         raise ConfigError(f"The tuned config sets {sorted(unknown)}; it may set {', '.join(TUNABLE)}.")
@@ -115,7 +118,8 @@ def fine_tuning_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> tuple[Path
             *("precision", "gradient_clip"),
         )
     }
-    settings["method"].pop("trials")
+    for name in ("trials", "control_of"):  # what they lead to stands among the settings
+        settings["method"].pop(name)
     settings["eval_crop"] = cfg.dataset.eval_crop
     inputs = {"items": fold.items_digest}
     if needs.vectors:
@@ -137,11 +141,17 @@ def fine_tuning_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> tuple[Path
 
 def teacher_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> tuple[Path, str, Mapping[str, Any]]:
     """Parent, name and definition of the image_only run, otherwise of the same settings, that gives soft labels."""
-    path = tuned_path(cfg, IMAGE_ONLY)
-    tuned = load_yaml(path) if path.is_file() else {}
+    tuned = _load_tuned(cfg, IMAGE_ONLY)
     has_own_lr = "lr" in tuned.get(ratio_key(cfg.label_ratio), {}).get("settings", {})
     untuned: dict[str, Any] = dict.fromkeys(TUNABLE) | {"lr": None if has_own_lr else cfg.lr}
     return fine_tuning_run(resolve(replace(cfg, method=MethodConfig(name=IMAGE_ONLY), tuned=tuned, **untuned)), fold)
+
+
+def _load_tuned(cfg: ClassifierTrainingConfig, method: str) -> dict[str, dict[str, Any]]:
+    """A method's tuned settings of each label ratio, none if it was not tuned."""
+    path = tuned_path(cfg, method)
+    tuned: dict[str, dict[str, Any]] = load_yaml(path) if path.is_file() else {}
+    return tuned
 
 
 def _check(cfg: ClassifierTrainingConfig) -> None:

@@ -86,7 +86,7 @@ def _teacher_probabilities(
         f"python main_train_classifier.py dataset={cfg.dataset.name} backbone={cfg.backbone.name} method={IMAGE_ONLY} "
         f"label_ratio={ratio_key(cfg.label_ratio)} fold={cfg.fold} seed={cfg.seed}"
     )
-    directory = _finished(run, IMAGE_ONLY, "experiment, image_size, epochs or the like", command)
+    directory = _finished(run, IMAGE_ONLY, "settings, image_size, epochs or the like", command)
     item_id = fold.split(TRAIN)["item_id"].to_numpy()
     scores = score_items(directory, run[2], fold, store, item_id, batch_size=2 * cfg.batch_size)
     return unweighted_probabilities(scores, positive_weight)

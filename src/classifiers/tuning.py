@@ -31,7 +31,7 @@ def tune(cfg: ClassifierTrainingConfig) -> dict[str, Any]:
     if cfg.method.name == CF2LABEL or not cfg.method.trials:
         raise ConfigError(f"method={cfg.method.name} lists no settings to try; give method.trials, as image_only does.")
     if cfg.study == "main":
-        raise ConfigError("Tuning runs need a study of their own, so that they are never predicted: experiment=tune.")
+        raise ConfigError("Tuning runs need a study of their own, so that they are never predicted: settings=tune.")
     trials = []
     for settings in cfg.method.trials:
         unknown = set(settings) - set(TUNABLE)

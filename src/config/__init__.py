@@ -33,6 +33,7 @@ from src.config.stages import (
     ClassifierTrainingConfig,
     DownloadConfig,
     EvaluateConfig,
+    ExperimentConfig,
     PredictConfig,
     PrepareConfig,
     RecommenderTrainingConfig,
@@ -52,6 +53,7 @@ __all__ = [
     "DatasetConfig",
     "DownloadConfig",
     "EvaluateConfig",
+    "ExperimentConfig",
     "LossConfig",
     "MethodConfig",
     "MostPopularConfig",
@@ -66,6 +68,7 @@ __all__ = [
     "SGDMultistepConfig",
     "TabularConfig",
     "TrainerConfig",
+    "STAGES",
     "VAEConfig",
     "check_choice",
     "register_configs",
@@ -73,16 +76,19 @@ __all__ = [
 ]
 
 
+STAGES: dict[str, type] = {
+    "prepare_dataset": PrepareConfig,
+    "train_recommender": RecommenderTrainingConfig,
+    "train_classifier": ClassifierTrainingConfig,
+    "predict_testset": PredictConfig,
+    "evaluate_methods": EvaluateConfig,
+}
+"""Schema of each stage; ``main_<stage>.py`` runs it and ``configs/<stage>.yaml`` composes it."""
+
+
 def register_configs() -> None:
     """Make the schemas known to Hydra; the YAML files of ``configs/`` name them in their defaults lists."""
     store = ConfigStore.instance()
-    stages: dict[str, type] = {
-        "prepare_dataset": PrepareConfig,
-        "train_recommender": RecommenderTrainingConfig,
-        "train_classifier": ClassifierTrainingConfig,
-        "predict_testset": PredictConfig,
-        "evaluate_methods": EvaluateConfig,
-    }
     groups: dict[str, dict[str, type]] = {
         "dataset": {
             "tabular": TabularConfig,
@@ -96,7 +102,7 @@ def register_configs() -> None:
         "optimizer": {"sgd_multistep": SGDMultistepConfig, "adamw_cosine": AdamWCosineConfig},
         "trainer": {"trainer": TrainerConfig},
     }
-    for name, schema in stages.items():
+    for name, schema in {**STAGES, "run_experiment": ExperimentConfig}.items():
         store.store(name=f"base_{name}", node=schema)
     for group, schemas in groups.items():
         for name, schema in schemas.items():

@@ -51,7 +51,8 @@ class MethodConfig:
     vectors: str = "cf"  # cf | shuffled (permuted across items) | random (standard normal): controls
     alpha: float = 0.0  # default where neither the command nor tuning sets alpha
     distill_lambda: float = 0.0  # likewise
-    trials: list[dict[str, Any]] = field(default_factory=list)  # settings that experiment=tune tries
+    control_of: str | None = None  # trains with the settings tuned for this method, unless it has its own
+    trials: list[dict[str, Any]] = field(default_factory=list)  # settings that settings=tune tries
 
 
 @dataclass

@@ -114,3 +114,21 @@ class EvaluateConfig:
     figures: bool = True
     seed: int = 0
     outputs_dir: str = "outputs"
+
+
+@dataclass
+class ExperimentConfig:
+    """``main_run_experiment.py``: every combination of the lists is trained; what a method needs is added."""
+
+    title: str = MISSING
+    dataset: str = "emoji"
+    settings: list[str] | None = None  # of the classifier: files of configs/settings/; null: the dataset's, if any
+    recommenders: list[str] = field(default_factory=list)  # CF models to compare (Tables 3 and 4)
+    methods: list[str] = field(default_factory=list)
+    label_ratios: list[float] = field(default_factory=lambda: [1.0])
+    alphas: list[float] = field(default_factory=list)  # of methods with a CF loss; empty: as tuned
+    folds: list[int] = field(default_factory=lambda: [0, 1, 2])
+    seeds: list[int] = field(default_factory=lambda: [0])
+    study: str = "main"
+    tune: bool = False  # choose each method's settings on validation instead of reporting runs
+    overrides: list[str] = field(default_factory=list)  # of the stages, as they would stand on the command line

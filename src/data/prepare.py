@@ -36,6 +36,7 @@ NOT_DEFINING = (
     "raw_urls",
     "licence",
     "paper",
+    "paper_results",
     "eval_crop",
 )  # settings that change no result
 

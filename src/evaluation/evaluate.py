@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from src.artifacts import CURVES_FILE, MANIFEST_FILE, PREPARED, RESULTS_FILE, save_json, save_text
+from src.artifacts import CURVES_FILE, EVALUATION_DIR, MANIFEST_FILE, PREPARED, RESULTS_FILE, save_json, save_text
 from src.config import EvaluateConfig, check_choice
 from src.errors import ArtifactError
 from src.evaluation.aligned import AlignedPredictions
@@ -22,7 +22,7 @@ from src.evaluation.runs_table import MethodRuns, Setting, group_by_setting, loa
 from src.evaluation.tables import Row, build_row, columns_of, save_tables, to_csv
 
 _log = logging.getLogger(__name__)
-EVALUATION_DIR, PAGE = "evaluation", "report.html"
+PAGE = "report.html"
 
 
 def evaluate(cfg: EvaluateConfig) -> dict[str, Any]:

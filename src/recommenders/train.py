@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from src.artifacts import CURVES_FILE, PREPARED, VECTORS_FILE, ItemVectors, load_json, save_json, save_text
+from src.artifacts import (
+    CURVES_FILE,
+    PRECHECK_FILE,
+    PREPARED,
+    VECTORS_FILE,
+    ItemVectors,
+    load_json,
+    save_json,
+    save_text,
+)
 from src.config import RecommenderTrainingConfig
 from src.data.folds import TRAIN, FoldData, open_fold
 from src.recommenders.auc import recommender_auc
@@ -18,8 +27,6 @@ from src.recommenders.locate import RecommenderRun
 from src.runs import Run, content_hash, derive_seed, plain
 
 logger = logging.getLogger(__name__)
-
-PRECHECK_FILE = "pre_check.json"
 
 
 def train_recommender(cfg: RecommenderTrainingConfig) -> dict[str, Any]:

@@ -1,0 +1,38 @@
+"""One table or figure with one command: python main_run_experiment.py experiment=table5 dataset=emoji [--dry-run].
+
+Trains what is missing, goes on with what was cut off, skips what is finished, then prints the comparison.
+"""
+
+import argparse
+import logging
+import sys
+
+from src.config import register_configs
+from src.entry import report_errors
+
+register_configs()
+
+
+def main() -> None:
+    """Compose the experiment, show or run its cells; exit status 1 if a cell failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "overrides",
+        nargs="+",
+        metavar="KEY=VALUE",
+        help="experiment=..., its lists (folds=[0,1] methods=[image_only,mtl_loss]), and any setting of the stages "
+        "(image_size=64 backbone=resnet18 hydra/launcher=joblib hydra.launcher.n_jobs=2)",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show the cells and how long they will take; run nothing"
+    )
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stdout)
+    with report_errors():
+        from src.experiments.run import run_experiment  # heavy imports only once the arguments are known to be good
+
+        sys.exit(run_experiment(arguments.overrides, dry_run=arguments.dry_run))
+
+
+if __name__ == "__main__":
+    main()

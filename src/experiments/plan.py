@@ -1,0 +1,54 @@
+"""From an experiment to its steps: its own cells, and before them the runs that their methods need."""
+
+from typing import Any
+
+from src.classifiers.settings import CF2LABEL, IMAGE_ONLY, requirements, resolve
+from src.config import ExperimentConfig
+from src.experiments.overrides import SortedOverrides
+from src.experiments.steps import Step, compose_once
+
+
+def build_steps(cfg: ExperimentConfig, overrides: SortedOverrides) -> list[Step]:
+    """The steps in the order in which they can run.
+
+    CF models come first: those to compare, and those whose vectors a method needs. Then CF2Label, for each kind of
+    vectors that a method learns from; then ``image_only``, the teacher of ``pseudo_label``; then the other methods.
+    """
+    shared = tuple(overrides.stages["train_classifier"])
+    runs: dict[str, list[Any]] = {"fold": cfg.folds, "seed": cfg.seeds}
+    by_ratio = {"label_ratio": cfg.label_ratios, **runs}
+
+    def classify(title: str, methods: list[str], *more: str, **values: list[float]) -> Step:
+        return Step(title, "train_classifier", (*shared, *more), "method", tuple(methods), {**by_ratio, **values})
+
+    composed = {name: resolve(compose_once("train_classifier", (*shared, f"method={name}"))) for name in cfg.methods}
+    needs = {name: requirements(config) for name, config in composed.items()}
+    teachers = {composed[name].method.soft_labels for name in cfg.methods}
+    cf2label_for = {
+        composed[name].method.vectors
+        for name in cfg.methods
+        if needs[name].confidence or composed[name].method.soft_labels == CF2LABEL
+    }
+    recommenders = list(cfg.recommenders)
+    if cf2label_for or any(need.vectors for need in needs.values()):
+        recommenders += [config.recommender.name for config in composed.values()]
+    with_alpha = [name for name in cfg.methods if needs[name].vectors and cfg.alphas]
+    others = [name for name in cfg.methods if name not in with_alpha and name != IMAGE_ONLY]
+    steps = [
+        Step(
+            "CF models",
+            "train_recommender",
+            tuple(given for given in overrides.stages["train_recommender"] if not given.startswith("recommender=")),
+            "recommender",
+            tuple(dict.fromkeys(recommenders)),
+            runs,
+        ),
+        *(
+            classify("CF2Label" if kind == "cf" else f"CF2Label, {kind} vectors", [CF2LABEL], f"method.vectors={kind}")
+            for kind in sorted(cf2label_for)
+        ),
+        classify(IMAGE_ONLY, [IMAGE_ONLY] if IMAGE_ONLY in {*cfg.methods, *teachers} else []),
+        classify("methods", others),
+        classify("weights of the CF loss", with_alpha, alpha=cfg.alphas),
+    ]
+    return [step for step in steps if step.choices]

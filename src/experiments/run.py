@@ -1,0 +1,138 @@
+"""An experiment from its command line to its tables: existing engines start the runs, the stages do the work."""
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from src.classifiers.settings import IMAGE_ONLY
+from src.config import ExperimentConfig
+from src.entry import CONFIGS, ROOT, compose_config
+from src.errors import ConfigError
+from src.experiments.cf_models import compare_cf_models
+from src.experiments.overrides import SortedOverrides, sort_overrides
+from src.experiments.plan import build_steps
+from src.experiments.steps import Step
+from src.experiments.survey import State, Surveyed, survey
+
+logger = logging.getLogger(__name__)
+
+
+def run_experiment(arguments: Sequence[str], *, dry_run: bool = False) -> int:
+    """Run what is missing of an experiment and print its tables.
+
+    The dataset is prepared first, unless it is. Each step is one Hydra multirun, in sequence or as the launcher has it;
+    a cell that fails does not keep the others from running.
+
+    Args:
+        arguments: Overrides as on the command line.
+        dry_run: Only show the cells, what there is of them, and an estimate of the time.
+
+    Returns:
+        Exit status: 0, or 1 where a cell or a stage failed.
+
+    Raises:
+        ConfigError: An override is unknown or has a wrong value.
+        ArtifactError: With ``dry_run``, the dataset is not prepared.
+    """
+    cfg, overrides = compose_experiment(arguments)
+    if not dry_run and not _call("prepare_dataset", overrides.stages["prepare_dataset"]):
+        return 1
+    steps = build_steps(cfg, overrides)
+    surveyed = survey(steps)
+    print(describe(cfg, steps, surveyed, every_cell=dry_run))
+    if dry_run:
+        return 0
+    for step, cells in zip(steps, surveyed, strict=True):
+        if cfg.tune or any(cell.state != State.FINISHED for cell in cells):
+            _call(step.stage, ["--multirun", *step.arguments, *overrides.launcher])
+    surveyed = survey(steps)
+    reported = _report(cfg, overrides, surveyed)
+    failed = [cell for cells in surveyed for cell in cells if cell.state != State.FINISHED]
+    if failed:
+        listed = "\n".join(f"  {' '.join(cell.cell.overrides)}: {cell.state}" for cell in failed)
+        logger.error(
+            "%d of %d cells did not finish; their messages stand above, and the same command tries them again:\n%s",
+            *(len(failed), sum(map(len, surveyed)), listed),
+        )
+    return 0 if reported and not failed else 1
+
+
+def compose_experiment(arguments: Sequence[str]) -> tuple[ExperimentConfig, SortedOverrides]:
+    """The experiment's lists, and the overrides of every stage: the experiment's own, then those given."""
+    given = sort_overrides(arguments)
+    names = [override for override in given.own if override.startswith("experiment=")]
+    composed: ExperimentConfig = compose_config("run_experiment", names)
+    lists = [override for override in given.own if override not in names]
+    try:
+        # Not through Hydra, to which dataset=... would be the choice of a config group.
+        merged = OmegaConf.merge(OmegaConf.structured(composed), OmegaConf.from_dotlist(lists))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"The experiment cannot take {' '.join(lists)}: {error}") from error
+    cfg: ExperimentConfig = OmegaConf.to_object(merged)  # type: ignore[assignment]
+    for name in ("folds", "seeds", "label_ratios"):
+        if not getattr(cfg, name):
+            raise ConfigError(f"{name} should list at least one value, but is empty.")
+    overrides = sort_overrides([*cfg.overrides, *arguments])
+    for stage, own in overrides.stages.items():
+        own.insert(0, f"dataset={cfg.dataset}")
+        if stage in ("train_classifier", "predict_testset", "evaluate_methods"):
+            own.append(f"study={cfg.study}")
+    settings = cfg.settings
+    if settings is None:
+        settings = [cfg.dataset] if (CONFIGS / "settings" / f"{cfg.dataset}.yaml").is_file() else []
+    overrides.stages["train_classifier"][1:1] = [f"settings=[{','.join(settings)}]", f"tune={cfg.tune}"]
+    return cfg, overrides
+
+
+def describe(
+    cfg: ExperimentConfig, steps: Sequence[Step], surveyed: Sequence[Sequence[Surveyed]], *, every_cell: bool
+) -> str:
+    """The state of each step, and with ``every_cell`` each cell that is not finished, as text."""
+    lines = [f"{cfg.title} ({cfg.dataset})"]
+    for step, cells in zip(steps, surveyed, strict=True):
+        counts = ", ".join(
+            f"{n} {state}"
+            for state in State
+            if (n := sum(cell.state == state for cell in cells)) or state == "finished"
+        )
+        lines.append(f"{step.title}: {counts}{_duration(cells)}")
+        if every_cell:
+            to_do = [cell for cell in cells if cell.state != State.FINISHED]
+            lines += [f"  {' '.join(cell.cell.overrides)}: {cell.state}{_duration([cell])}" for cell in to_do]
+    everything = [cell for cells in surveyed for cell in cells]
+    lines.append(f"All: {len(everything)} cells{_duration(everything) or ', nothing to do'}")
+    return "\n".join(lines)
+
+
+def _duration(cells: Sequence[Surveyed]) -> str:
+    to_do = [cell for cell in cells if cell.state != State.FINISHED]
+    known = [cell.seconds for cell in to_do if cell.seconds is not None]
+    parts = [f"about {sum(known) / 60:.0f} min in one process"] if known else []
+    if len(known) < len(to_do):
+        parts.append(f"no estimate for {len(to_do) - len(known)}" if len(to_do) > 1 else "no estimate")
+    return "".join(f", {part}" for part in parts)
+
+
+def _report(cfg: ExperimentConfig, overrides: SortedOverrides, surveyed: Sequence[Sequence[Surveyed]]) -> bool:
+    """Print and write the tables of what has finished; whether it could be done."""
+    if cfg.recommenders:
+        print(compare_cf_models([cell for cells in surveyed for cell in cells], cfg.recommenders))
+    if not cfg.methods or cfg.tune:
+        return True
+    if IMAGE_ONLY not in cfg.methods:
+        logger.info("Without image_only among the methods there is nothing to compare them with.")
+    return _call("predict_testset", overrides.stages["predict_testset"]) and _call(
+        "evaluate_methods", overrides.stages["evaluate_methods"]
+    )
+
+
+def _call(stage: str, arguments: Sequence[str]) -> bool:
+    """Run a stage's entry script in a process of its own, its output on ours; whether it succeeded."""
+    sys.stdout.flush()
+    command = [sys.executable, str(ROOT / f"main_{stage}.py"), *arguments]
+    return subprocess.run(command, check=False, env=os.environ).returncode == 0
