@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="show the cells and how long they will take; run nothing"
     )
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stdout)
     with report_errors():
         from src.experiments.run import run_experiment  # heavy imports only once the arguments are known to be good

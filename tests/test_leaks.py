@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from src.artifacts import INTERACTIONS_FILE, ITEMS_FILE, PREPARED
+from src.artifacts import INTERACTIONS_FILE, ITEMS_FILE, PREPARED, Predictions
 from src.data import folds
-from src.data.folds import CONTEXT, TEST, VAL, split_of_parts
+from src.data.folds import CONTEXT, TEST, TRAIN, VAL, split_of_parts
+from src.errors import ConfigError
 
 METHODS = ("cf2label", "mtl_loss", "cf_distill")
 
@@ -90,3 +91,33 @@ def test_items_without_image_may_train_cf_models(pipeline):
     allowed = fold.items.loc[~fold.items["split"].isin([VAL, TEST]), "item_id"]
     assert set(fold.train_interactions["item_id"]) <= set(allowed)
     assert not (fold.items["split"] == CONTEXT).any()  # every item of the tiny dataset has an image
+
+
+def test_the_original_leaks_can_be_measured_but_only_in_a_study_of_their_own(pipeline):
+    prepared = pipeline.outputs_dir / "tiny" / PREPARED
+    valid = folds.open_fold(prepared, 0)
+    leaky = folds.open_fold(prepared, 0, folds.LEAKS)
+    test = set(valid.split(TEST)["item_id"])
+    assert set(leaky.split(VAL)["item_id"]) == test
+    assert leaky.split(VAL)["labels"].notna().all()
+    assert leaky.split(TEST)["labels"].isna().all()
+    assert set(leaky.split(TRAIN)["item_id"]) == set(valid.split(TRAIN)["item_id"])
+    assert not test & set(valid.train_interactions["item_id"])
+    assert test & set(leaky.train_interactions["item_id"])
+    only = folds.open_fold(prepared, 0, [folds.HELD_OUT_INTERACTIONS])
+    assert only.items_digest == valid.items_digest
+    leaks = "leaks=[test_epoch,held_out_interactions]"
+    with pytest.raises(ConfigError, match="study of their own"):
+        pipeline.classify("image_only", leaks)
+    with pytest.raises(ConfigError, match="leaks should be one of test_epoch, held_out_interactions"):
+        pipeline.run("train_recommender", "leaks=[labels]")
+
+
+@pytest.mark.slow
+def test_a_leaky_run_is_predicted_on_the_true_test_items(pipeline):
+    pipeline.classify("image_only", "leaks=[test_epoch]", "study=leaky")
+    counts = pipeline.run("predict_testset", "study=leaky")
+    assert (counts["n_predicted"], counts["n_stale"]) == (1, 0)
+    predictions = Predictions.load(next(pipeline.outputs_dir.glob("tiny/classifier/image_only/*/predictions.npz")))
+    test = folds.open_fold(pipeline.outputs_dir / "tiny" / PREPARED, 0).split(TEST)
+    assert set(predictions.item_id) == set(test["item_id"])

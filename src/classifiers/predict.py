@@ -36,17 +36,17 @@ def predict_testset(cfg: PredictConfig) -> dict[str, Any]:
     root = Path(cfg.outputs_dir) / cfg.dataset.name
     load_manifest(root / PREPARED)
     entries, counts = [], {"n_predicted": 0, "n_reused": 0, "n_unfinished": 0, "n_stale": 0}
-    digests: dict[int, str] = {}
+    digests: dict[tuple[Any, ...], str] = {}
     for directory in tqdm(_runs_of(root, cfg.study), desc="predict", disable=not cfg.trainer.progress_bar):
         settings = load_yaml(directory / CONFIG_FILE)
         if not is_finished(directory):
             counts["n_unfinished"] += 1
             continue
         definition = load_json(directory / MANIFEST_FILE)["definition"]
-        fold = settings["fold"]
-        if fold not in digests:
-            digests[fold] = open_fold(root / PREPARED, fold).items_digest
-        if definition["inputs"]["items"] != digests[fold]:
+        seen = settings["fold"], *settings.get("leaks", [])
+        if seen not in digests:
+            digests[seen] = open_fold(root / PREPARED, seen[0], seen[1:]).items_digest
+        if definition["inputs"]["items"] != digests[seen]:
             logger.warning("%s was trained on another state of the dataset; left out.", directory)
             counts["n_stale"] += 1
             continue

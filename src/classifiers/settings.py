@@ -84,7 +84,7 @@ def dataset_dir(cfg: ClassifierTrainingConfig) -> Path:
 
 def load_fold(cfg: ClassifierTrainingConfig) -> FoldData:
     """The config's dataset and fold."""
-    return open_fold(dataset_dir(cfg) / PREPARED, cfg.fold)
+    return open_fold(dataset_dir(cfg) / PREPARED, cfg.fold, cfg.leaks)
 
 
 def vectors_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> RecommenderRun:
@@ -171,6 +171,8 @@ def _check(cfg: ClassifierTrainingConfig) -> None:
     ):
         if not low <= getattr(cfg, name) <= high:
             raise ConfigError(f"{name} should be in [{low:g}, {high:g}], but is {getattr(cfg, name)}.")
+    if cfg.leaks and cfg.study == "main":
+        raise ConfigError("Runs with leaks need a study of their own, so that no valid table shows them: study=...")
     if cfg.batch_size < 2:
         raise ConfigError(f"batch_size should be at least 2, which batch normalisation needs, but is {cfg.batch_size}.")
     if not cfg.method.phases or not cfg.method.phases[-1].selects:

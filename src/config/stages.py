@@ -47,6 +47,7 @@ class RecommenderTrainingConfig:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     fold: int = 0
     seed: int = 0
+    leaks: list[str] = field(default_factory=list)  # held_out_interactions: as the original
     outputs_dir: str = "outputs"
     force: bool = False
 
@@ -84,6 +85,7 @@ class ClassifierTrainingConfig:
     unlabelled_batch_size: int | None = None  # images drawn in addition by methods that use them; null: batch_size
     precision: str = "32-true"
     gradient_clip: float = 0.0  # largest gradient norm; 0: no clipping
+    leaks: list[str] = field(default_factory=list)  # test_epoch, held_out_interactions: as the original; needs a study
     outputs_dir: str = "outputs"
     force: bool = False
 

@@ -1,6 +1,7 @@
 """Folds, label masks, and the guard that keeps held-out labels and interactions out of everything before predict."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,7 @@ from src.artifacts import (
     load_json,
     load_table,
 )
+from src.config import check_choice
 from src.errors import ArtifactError, ConfigError
 from src.runs import content_hash
 
@@ -27,6 +29,7 @@ N_PARTS = 20
 PARTS_PER_SPLIT = 3
 N_FOLDS = N_PARTS // PARTS_PER_SPLIT
 TRAIN, VAL, TEST, CONTEXT = "train", "val", "test", "context"
+LEAKS = TEST_EPOCH, HELD_OUT_INTERACTIONS = "test_epoch", "held_out_interactions"
 
 
 @dataclass(frozen=True)
@@ -68,17 +71,31 @@ class FoldData:
         return multi_hot(items["labels"], self.label_names)
 
 
-def open_fold(prepared_dir: Path, fold: int) -> FoldData:
+def open_fold(prepared_dir: Path, fold: int, leaks: Sequence[str] = ()) -> FoldData:
     """Read a prepared dataset as one fold's training stages may see it.
 
+    Args:
+        prepared_dir: Folder of the prepared dataset.
+        fold: Its number.
+        leaks: What is seen although it should not be, to measure what the original implementation gained by it, any of
+            ``LEAKS``: test items stand in for the validation items, so that they choose the epoch; or the interactions
+            of held-out items stay in CF training.
+
     Raises:
-        ConfigError: There is no such fold.
+        ConfigError: There is no such fold, or no such leak.
         ArtifactError: The dataset is not prepared, or its files are damaged.
     """
+    for leak in leaks:
+        check_choice("leaks", leak, LEAKS)
     if not 0 <= fold < N_FOLDS:
         raise ConfigError(f"fold should be 0 to {N_FOLDS - 1}, but is {fold}.")
     manifest = load_manifest(prepared_dir)
-    items, interactions = withhold(load_items(prepared_dir, fold), load_interactions(prepared_dir))
+    items, all_interactions = load_items(prepared_dir, fold), load_interactions(prepared_dir)
+    if TEST_EPOCH in leaks:
+        items["split"] = items["split"].replace({VAL: TEST, TEST: VAL})
+    items, interactions = withhold(items, all_interactions)
+    if HELD_OUT_INTERACTIONS in leaks:
+        interactions = all_interactions
     images = {name: digest for name, digest in manifest["files"].items() if name.startswith(f"{IMAGES_DIR}/")}
     label_names = load_json(prepared_dir / LABELS_FILE)
     return FoldData(items, interactions, label_names, content_hash(images), prepared_dir / IMAGES_DIR)

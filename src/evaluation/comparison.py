@@ -43,10 +43,10 @@ class Resampling:
 
 @dataclass(frozen=True)
 class Contrast:
-    """A method's difference to the baseline on the (fold, seed) pairs both have."""
+    """A method's difference to the baseline on the (fold, seed) pairs both have, and the baseline's mAP on them."""
 
     difference: Estimate
-    relative: float
+    baseline: float
     p_randomization: float
     t_test: TTest | None
     n_pairs: int
@@ -54,6 +54,11 @@ class Contrast:
     p_randomization_holm: float | None = None
     p_t_test_holm: float | None = None
     significant: str = "no"
+
+    @property
+    def relative(self) -> float:
+        """The difference as a share of the baseline's mAP."""
+        return self.difference.value / self.baseline
 
 
 @dataclass(frozen=True)
@@ -203,7 +208,7 @@ def _contrast(
     )
     return Contrast(
         difference=difference,
-        relative=difference.value / float(np.mean(baselines)),
+        baseline=float(np.mean(baselines)),
         p_randomization=test.p_value,
         t_test=corrected_t_test(observed, _TEST_TRAIN_RATIO),
         n_pairs=len(pairs),

@@ -15,10 +15,12 @@ from src.errors import ArtifactError
 from src.evaluation.aligned import AlignedPredictions
 from src.evaluation.comparison import MethodResult, Resampling, compare_methods
 from src.evaluation.examples import Picture, Thumbnails, differing_pictures
-from src.evaluation.figures import load_curves, plot_label_ratios, plot_learning_curves, plot_methods
+from src.evaluation.figures import load_curves, plot_learning_curves, plot_methods
 from src.evaluation.page import PageDataset, PageSetting, describe_dataset, rendered_table, save_page
 from src.evaluation.paper_table import save_paper_table
 from src.evaluation.runs_table import MethodRuns, Setting, group_by_setting, load_run_records
+from src.evaluation.slices import NOTE, compare_slices, load_counts, slice_columns
+from src.evaluation.sweep_figures import alphas_of, plot_alphas, plot_improvements, plot_label_ratios
 from src.evaluation.tables import Row, build_row, columns_of, save_tables, to_csv
 
 _log = logging.getLogger(__name__)
@@ -83,18 +85,26 @@ def _evaluate_dataset(dataset_dir: Path, cfg: EvaluateConfig) -> tuple[dict[str,
     how = Resampling(cfg.n_resamples, cfg.n_permutations, cfg.confidence_level, cfg.seed)
     is_prepared = (dataset_dir / PREPARED / MANIFEST_FILE).is_file()
     thumbnails = Thumbnails(dataset_dir) if is_prepared else None
+    counts = load_counts(dataset_dir)
     results, texts, settings, shown = {}, [], [], []
     for setting, methods in grouped.items():
         results[setting] = compare_methods(setting, methods, cfg.baseline, predictions, how)
-        rows = [build_row(result) for result in results[setting]]
+        paper = cfg.dataset.paper_results.get("mAP", {}) if setting.label_ratio == 1 else {}
+        rows = [build_row(result, paper) for result in results[setting]]
         caption = f"{dataset_dir.name}: {setting.title}"
         printed = columns_of(rows, cfg.confidence_level)
         texts.append(save_tables(folder / f"methods_{setting.slug}", caption, _notes(cfg, rows), rows, printed))
         _save_per_class(folder / f"per_class_{setting.slug}.csv", results[setting])
         settings.append({**setting._asdict(), "methods": [_jsonable(result) for result in results[setting]]})
         tables = [rendered_table(rows, columns) for columns in printed]
+        slices = compare_slices(methods, cfg.baseline, predictions, counts, how) if counts else []
+        if slices:
+            columns = slice_columns(cfg.confidence_level)
+            save_tables(folder / f"slices_{setting.slug}", f"{caption}, where it gains", [NOTE], slices, [columns])
+            tables.append(rendered_table(slices, columns))
         pictures = _pictures(methods, results[setting], predictions, thumbnails)
-        shown.append(PageSetting(setting.title, setting.slug, tables, _notes(cfg, rows), pictures))
+        notes = [*_notes(cfg, rows), *([NOTE] if slices else [])]
+        shown.append(PageSetting(setting.title, setting.slug, tables, notes, pictures))
     stems = _save_figures(dataset_dir, folder, grouped, results, cfg.baseline) if cfg.figures else []
     page = describe_dataset(dataset_dir, stems, shown, thumbnails)
     save_page(folder / PAGE, f"{dataset_dir.name}, study {cfg.study}", [page])
@@ -178,6 +188,9 @@ def _save_figures(
             title = f"{dataset_dir.name}, {setting.title}"
             stems.append(folder / f"learning_curves_{setting.slug}")
             plot_learning_curves(curves, baseline, stems[-1], title)
+        if any(len(values) > 2 for values in alphas_of(grouped[setting]).values()):
+            stems.append(folder / f"mAP_by_alpha_{setting.slug}")
+            plot_alphas(grouped[setting], rows, baseline, stems[-1], f"{dataset_dir.name}, {setting.title}")
     for (backbone, image_size), by_ratio in families.items():
         title = f"{dataset_dir.name}, {backbone}, {image_size} px"
         slug = Setting(backbone, image_size, 0).slug.rsplit("_ratio", 1)[0]
@@ -186,6 +199,8 @@ def _save_figures(
         if len(by_ratio) > 1:
             stems.append(folder / f"mAP_by_ratio_{slug}")
             plot_label_ratios(by_ratio, baseline, stems[-1], title)
+            stems.append(folder / f"mAP_improvement_{slug}")
+            plot_improvements(by_ratio, baseline, stems[-1], title)
     return stems
 
 

@@ -1,11 +1,10 @@
-"""Figures for one column of a two-column paper: mAP of methods, mAP against label ratio, learning curves."""
+"""Figures for one column of a two-column paper: mAP of methods, learning curves, and what all line figures share."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -46,42 +45,6 @@ def plot_methods(results: Mapping[float, Sequence[MethodResult]], baseline: str,
         save_figure(figure, stem)
 
 
-def plot_label_ratios(
-    results: Mapping[float, Sequence[MethodResult]], baseline: str, stem: Path, title: str = ""
-) -> None:
-    """Draw mAP against label ratio, one line for each method, with intervals.
-
-    Args:
-        results: Rows of the table of each label ratio, at least two ratios.
-        baseline: Method drawn in black.
-        stem: Path without ending.
-        title: Shown above the panel.
-    """
-    with mpl.rc_context(STYLE):
-        names = list(dict.fromkeys(result.name for rows in results.values() for result in rows))
-        figure = Figure(figsize=(WIDTH, 2.5 + 0.13 * _legend_rows(names)), layout="constrained")
-        axes = figure.subplots()
-        step = min(np.diff(sorted(results)))
-        for index, (name, style) in enumerate(_styles(names, baseline).items()):
-            points = [
-                (ratio, r.mean_average_precision)
-                for ratio, rows in sorted(results.items())
-                for r in rows
-                if r.name == name
-            ]
-            # Shifted sideways a little, so that intervals of different methods do not hide each other.
-            x = np.array([ratio for ratio, _ in points]) + step * 0.05 * (index - (len(names) - 1) / 2)
-            y = np.array([estimate.value for _, estimate in points])
-            error = [y - [e.low for _, e in points], [e.high for _, e in points] - y]
-            axes.plot(x, y, **style, markersize=3.4, label=name)
-            axes.errorbar(x, y, np.abs(error), fmt="none", ecolor=style["color"], elinewidth=0.8, alpha=0.6)
-        axes.set_xticks(sorted(results))
-        axes.set_xlabel("label ratio")
-        axes.set_ylabel("mAP")
-        _finish(figure, axes, names, title)
-        save_figure(figure, stem)
-
-
 def plot_learning_curves(
     curves: Mapping[str, Sequence[pd.DataFrame]], baseline: str, stem: Path, title: str = ""
 ) -> None:
@@ -101,10 +64,10 @@ def plot_learning_curves(
     if not shown:
         return
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 1.45 * len(shown) + 0.5 + 0.13 * _legend_rows(curves)), layout="constrained")
+        figure = Figure(figsize=(WIDTH, 1.45 * len(shown) + 0.5 + 0.13 * legend_rows(curves)), layout="constrained")
         panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
         for axes, (column, label) in zip(panels, shown.items(), strict=True):
-            for name, style in _styles(list(curves), baseline).items():
+            for name, style in line_styles(list(curves), baseline).items():
                 runs = [run[column].dropna() for run in curves[name] if column in run]
                 table = pd.concat(runs, axis=1) if runs else pd.DataFrame()
                 if table.empty:
@@ -117,7 +80,7 @@ def plot_learning_curves(
         panels[-1].set_xlabel("epoch")
         panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.align_ylabels(list(panels))
-        _finish(figure, panels[0], curves, title)
+        finish(figure, panels[0], curves, title)
         save_figure(figure, stem)
 
 
@@ -155,7 +118,7 @@ def _draw_methods(axes: Axes, rows: Sequence[MethodResult], baseline: str) -> No
     axes.spines["left"].set_visible(False)
 
 
-def _styles(names: Sequence[str], baseline: str) -> dict[str, dict[str, Any]]:
+def line_styles(names: Sequence[str], baseline: str) -> dict[str, dict[str, Any]]:
     """Give each method a colour, a marker and a line style; the baseline is black and dashed."""
     others = [name for name in names if name != baseline]
     black = {"color": _BASELINE_COLOUR, "marker": "o", "linestyle": "--"}
@@ -167,16 +130,17 @@ def _styles(names: Sequence[str], baseline: str) -> dict[str, dict[str, Any]]:
     return styles
 
 
-def _legend_rows(names: Sequence[str] | Mapping[str, object]) -> int:
+def legend_rows(names: Sequence[str] | Mapping[str, object]) -> int:
+    """Rows that ``finish`` needs for the legend."""
     return -(-len(names) // _legend_columns(names))
 
 
 def _legend_columns(names: Sequence[str] | Mapping[str, object]) -> int:
-    longest = max(len(name) for name in names)
+    longest = max(map(len, names), default=0)
     return 3 if longest <= 12 else 2 if longest <= 24 else 1
 
 
-def _finish(figure: Figure, axes: Axes, names: Sequence[str] | Mapping[str, object], title: str) -> None:
+def finish(figure: Figure, axes: Axes, names: Sequence[str] | Mapping[str, object], title: str) -> None:
     """Put the legend below the panels, where it hides no data, and the title above."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=_legend_columns(names), handlelength=1.8)

@@ -2,9 +2,10 @@
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from src.artifacts import save_text
 from src.evaluation.comparison import MethodResult
 
 Row = dict[str, str | float | int | None]
+
+BASELINE = "image_only"
+"""Method that the paper compares with."""
 
 _MINUS = "\N{MINUS SIGN}"
 _SECONDARY = {
@@ -31,8 +35,13 @@ class Column:
     numeric: bool = True
 
 
-def build_row(result: MethodResult) -> Row:
-    """Flatten a result to the columns of the CSV file; None where a value does not exist."""
+def build_row(result: MethodResult, paper: Mapping[str, float] = MappingProxyType({})) -> Row:
+    """Flatten a result to the columns of the CSV file; None where a value does not exist.
+
+    Args:
+        result: One row's numbers.
+        paper: The paper's mAP of each method (Table 5), where it has the dataset.
+    """
     estimate, contrast = result.mean_average_precision, result.contrast
     row: Row = {"method": result.name, "mAP": estimate.value, "mAP_low": estimate.low, "mAP_high": estimate.high}
     difference = contrast.difference if contrast else None
@@ -57,6 +66,9 @@ def build_row(result: MethodResult) -> Row:
         "n_classes": len(result.labels),
         "n_classes_excluded": result.n_classes_excluded,
     }
+    if result.name in paper:
+        row["paper_mAP"] = paper[result.name]
+        row["paper_percent"] = 100 * (paper[result.name] / paper[BASELINE] - 1) if result.name != BASELINE else None
     return row | {name: result.secondary.get(name) for name in _SECONDARY if name in result.secondary}
 
 
@@ -79,6 +91,11 @@ def columns_of(rows: Sequence[Row], level: float) -> tuple[list[Column], list[Co
         Column("folds", lambda row: str(row["n_folds"])),
         Column("seeds", lambda row: str(row["n_seeds"])),
     ]
+    if any("paper_mAP" in row for row in rows):
+        comparison += [
+            Column("paper mAP", lambda row: number(row.get("paper_mAP"))),
+            Column("paper %", lambda row: number(row.get("paper_percent"), digits=1, signed=True)),
+        ]
     other = [comparison[0]]
     other += [
         Column(header, lambda row, name=name: number(row.get(name)))  # type: ignore[misc]

@@ -53,7 +53,8 @@ def survey(steps: Sequence[Step]) -> list[list[Surveyed]]:
 
     def examine(cell: Cell) -> Surveyed:
         cfg = cell.config
-        located = cell.locate(open_once(Path(cfg.outputs_dir) / cfg.dataset.name / PREPARED, cfg.fold))
+        prepared = Path(cfg.outputs_dir) / cfg.dataset.name / PREPARED
+        located = cell.locate(open_once(prepared, cfg.fold, tuple(cfg.leaks)))
         directories = [run_directory(*run) for run in located]
         to_do = [run for run, directory in zip(located, directories, strict=True) if not is_finished(directory)]
         if not to_do:

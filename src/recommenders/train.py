@@ -41,7 +41,7 @@ def train_recommender(cfg: RecommenderTrainingConfig) -> dict[str, Any]:
     """
     check_recommender(cfg.recommender)
     dataset_dir = Path(cfg.outputs_dir) / cfg.dataset.name
-    data = open_fold(dataset_dir / PREPARED, cfg.fold)
+    data = open_fold(dataset_dir / PREPARED, cfg.fold, cfg.leaks)
     user_item = build_user_item(data.train_interactions)
     located = RecommenderRun(dataset_dir, cfg.recommender, cfg.fold, cfg.seed, data.interactions_digest)
     with Run(located.parent, located.name, located.definition, force=cfg.force) as run:

@@ -40,7 +40,7 @@ def test_all_files_are_written_and_equal_seeds_give_equal_bytes(tmp_path):
     stems = [f"{kind}_net-a_64px_ratio{ratio}" for kind in ("methods", "learning_curves") for ratio in ("0.5", "1")]
     expected = {f"{stem}.{ending}" for stem in stems[:2] for ending in ("csv", "md", "tex")}
     expected |= {f"per_class_net-a_64px_ratio{ratio}.csv" for ratio in ("0.5", "1")} | {"results.json", "report.html"}
-    stems = [*stems[2:], "mAP_net-a_64px", "mAP_by_ratio_net-a_64px"]
+    stems = [*stems[2:], *(f"mAP_{kind}net-a_64px" for kind in ("", "by_ratio_", "improvement_"))]
     expected |= {f"{stem}.{ending}" for stem in stems for ending in ("png", "pdf")}
     assert set(first) == expected
     assert json.loads(first["results.json"]) == content
@@ -157,3 +157,16 @@ def test_another_study_has_a_folder_of_its_own(tmp_path):
     save_yaml(tmp_path / "toys" / "results.yaml", {"runs": [run | {"study": "ablation"} for run in runs]})
     evaluate(_config(tmp_path, study="ablation", figures=False))
     assert (tmp_path / "toys" / "evaluation" / "ablation" / "results.json").is_file()
+
+
+def test_the_papers_numbers_stand_beside_ours_at_full_labels_only(tmp_path):
+    write_outputs(tmp_path / "toys", EFFECTS, ratios=(0.5, 1.0))
+    cfg = _config(tmp_path, figures=False)
+    cfg.dataset.paper_results = {"mAP": {"image_only": 0.4, "mtl_loss": 0.5}}
+    evaluate(cfg)
+    folder = tmp_path / "toys" / "evaluation"
+    rows = _read_csv(folder / "methods_net-a_64px_ratio1.csv")
+    assert [rows[method]["paper_mAP"] for method in ("image_only", "sequential", "mtl_loss")] == ["0.4", "", "0.5"]
+    assert [rows[method]["paper_percent"] for method in ("image_only", "sequential", "mtl_loss")] == ["", "", "25"]
+    assert "| 0.500 | +25.0 |" in (folder / "methods_net-a_64px_ratio1.md").read_text()
+    assert "paper" not in (folder / "methods_net-a_64px_ratio0.5.md").read_text()

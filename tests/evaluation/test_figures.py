@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from src.errors import ArtifactError
-from src.evaluation.figures import _styles, load_curves, plot_learning_curves
+from src.evaluation.figures import line_styles, load_curves, plot_learning_curves
 from src.plotting import COLOURS, STYLE
 
 
@@ -35,6 +35,6 @@ def test_nothing_to_draw_writes_nothing(tmp_path):
 
 def test_each_method_looks_different():
     names = ["image_only", *(f"method_{i}" for i in range(2 * len(COLOURS)))]
-    looks = [tuple(style.values()) for style in _styles(names, "image_only").values()]
+    looks = [tuple(style.values()) for style in line_styles(names, "image_only").values()]
     assert len(set(looks)) == len(names)
     assert looks[0][0] == "#000000"
