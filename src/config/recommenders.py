@@ -36,7 +36,7 @@ class VAEConfig(RecommenderConfig):
     dropout: float = 0.5  # of the input interactions: the decoder must tell items from other items
     lr: float = 0.01
     weight_decay: float = 0.0
-    adam_eps: float = 1e-8  # larger than rare items' gradients: they move little instead of as far as frequent ones
+    adam_eps: float = 1e-5  # larger than rare items' gradients: they move little instead of as far as frequent ones
     batch_size: int = 1024  # users
     max_steps: int = 3000
     sampled_items: int | None = None  # other items in a step's softmax beside its users', at random; null: all
