@@ -52,7 +52,7 @@ def test_a_failing_cell_is_listed_and_the_others_run(pipeline, launcher):
 
 @pytest.mark.slow
 def test_cf_models_are_compared(pipeline):
-    arguments = ("experiment=table3", "methods=[]", "recommenders=[most_popular,vae]", "folds=[0,1]")
+    arguments = ("experiment=table3", "methods=[]", "recommenders=[most_popular,bpr]", "folds=[0,1]")
     given = [o for o in arguments_of(pipeline, *arguments) if not o.startswith("recommender.")]
     command = [sys.executable, str(ROOT / "main_run_experiment.py"), *given, "recommender.auc_holdout=0.25"]
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500)
