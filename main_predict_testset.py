@@ -1,4 +1,7 @@
-"""Predict the test set of every finished run of a study: python main_predict_testset.py dataset=emoji."""
+"""Predict the test set of every finished run of a study: python main_predict_testset.py dataset=emoji.
+
+With images=FOLDER_OR_LIST, label these images by one run instead.
+"""
 
 from typing import Any
 
@@ -14,9 +17,9 @@ register_configs()
 @hydra.main(version_base="1.3", config_path="configs", config_name="predict_testset")
 def main(cfg: DictConfig) -> dict[str, Any]:
     """Compose the config, run the stage, return its metrics."""
-    from src.classifiers.predict import predict_testset  # heavy imports only once the config is known to be good
+    from src.classifiers.predict import predict  # heavy imports only once the config is known to be good
 
-    return run_stage(predict_testset, cfg)
+    return run_stage(predict, cfg)
 
 
 if __name__ == "__main__":

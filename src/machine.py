@@ -1,10 +1,18 @@
-"""What this process may use of the machine, and what it has used."""
+"""What this process may use of the machine, what it has used, and work spread over its cores."""
 
 import os
 import re
 import resource
 import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
+
+Work = TypeVar("Work")
+Result = TypeVar("Result")
 
 
 def n_cores() -> int:
@@ -22,3 +30,22 @@ def peak_memory() -> int:
     if match is not None:
         return 1024 * int(match[1])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def map_in_order(
+    function: Callable[[Work], Result], work: Iterable[Work], n_threads: int
+) -> Iterator[tuple[Work, Result]]:
+    """Yield each piece of work with its result, in order, however long ``work`` is, with few of them in memory."""
+    remaining = iter(work)
+    waiting: deque[tuple[Work, Future[Result]]] = deque()
+    with ThreadPoolExecutor(n_threads) as pool:
+        try:
+            while True:
+                for piece in islice(remaining, 4 * n_threads - len(waiting)):
+                    waiting.append((piece, pool.submit(function, piece)))
+                if not waiting:
+                    return
+                piece, future = waiting.popleft()
+                yield piece, future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 
-from src.classifiers.predict import predict_testset
+from src.classifiers.predict import predict
 from src.classifiers.tuning import train_or_tune
 from src.config import register_configs, to_dataclass
 from src.data.prepare import prepare_dataset
@@ -19,7 +19,7 @@ STAGES = {
     "prepare_dataset": prepare_dataset,
     "train_recommender": train_recommender,
     "train_classifier": train_or_tune,
-    "predict_testset": predict_testset,
+    "predict_testset": predict,
     "evaluate_methods": evaluate,
 }
 SMALL_RECOMMENDER = ("recommender.max_steps=60", "recommender.batch_size=64", "recommender.n_factors=8")

@@ -55,8 +55,13 @@ class MultitaskNetwork(nn.Module):
         Returns:
             Logits [B, N] and predicted CF vectors [B, f], or None without CF head.
         """
-        features = self.backbone((images - self.mean) / self.std)
+        features = self.features(images)
         return self.label_head(features), None if self.cf_head is None else self.cf_head(features)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Backbone features of images [B, 3, H, W], 0 to 1: [B, n_features]."""
+        result: Tensor = self.backbone((images - self.mean) / self.std)
+        return result
 
 
 def build_cf_head(n_features: int, cf_size: int) -> nn.Sequential:

@@ -98,6 +98,10 @@ class PredictConfig:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     study: str = "main"
     batch_size: int = 256
+    images: str | None = None  # a folder, or a text file with one path a line: label these instead of the test set
+    run: str | None = None  # with images, the run's directory; null: the study's best on validation
+    top_k: int = 5  # with images, labels listed for each
+    features: bool = False  # with images, also write backbone features and predicted CF vectors
     outputs_dir: str = "outputs"
     force: bool = False
 

@@ -3,9 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,7 +14,7 @@ from src.artifacts import ArrayArtifact, atomic_path, check_rows
 from src.config import DatasetConfig
 from src.data.images import DecodedImage, RefusedImageError, load_image, resolve_image_path
 from src.errors import ArtifactError
-from src.machine import n_cores
+from src.machine import map_in_order, n_cores
 
 logger = logging.getLogger(__name__)
 
@@ -176,22 +174,5 @@ def _decode_all(
         except RefusedImageError as reason:
             return str(reason)
 
-    remaining = iter(paths)
-    with (
-        ThreadPoolExecutor(num_workers) as pool,
-        tqdm(total=len(paths), desc="images", unit="image", disable=None) as progress,
-    ):
-        waiting: list[tuple[str, Future[DecodedImage | str]]] = []
-        try:
-            while True:
-                waiting += [
-                    (path, pool.submit(decode, path)) for path in islice(remaining, 4 * num_workers - len(waiting))
-                ]
-                if not waiting:
-                    return
-                path, future = waiting.pop(0)
-                image = future.result()
-                progress.update()
-                yield path, image
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    decoded = map_in_order(decode, paths, num_workers)
+    yield from tqdm(decoded, total=len(paths), desc="images", unit="image", disable=None)

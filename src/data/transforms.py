@@ -6,7 +6,7 @@ the batch size alone.
 """
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -88,12 +88,19 @@ def center_crop_boxes(heights: Tensor, widths: Tensor, share: float) -> Tensor:
     return torch.stack([top, left, side, side], dim=1)
 
 
-def crop_batch(store: ImageStore, rows: np.ndarray, boxes: Tensor, size: int, flip: Tensor | None = None) -> Tensor:
-    """Crop stored images and resize the crops, antialiased.
+class Pixels(Protocol):
+    """Images by row, such as ``ImageStore``."""
+
+    def read(self, row: int) -> np.ndarray:
+        """Pixels of one image, [H, W, 3] uint8."""
+
+
+def crop_batch(store: Pixels, rows: np.ndarray, boxes: Tensor, size: int, flip: Tensor | None = None) -> Tensor:
+    """Crop images and resize the crops, antialiased.
 
     Args:
         store: The images.
-        rows: Rows of the store, [B].
+        rows: Their rows, [B].
         boxes: Top, left, height, width of each crop, [B, 4]; they must lie within the images.
         size: Side of the result, pixels.
         flip: Which images to mirror left to right, [B] bool; None: none.

@@ -1,0 +1,110 @@
+"""From scores to probabilities and decisions: fitted on a run's validation images, never on test."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit, logit
+from sklearn.metrics import precision_recall_curve
+
+from src.artifacts import load_json, save_json
+from src.errors import ArtifactError
+
+logger = logging.getLogger(__name__)
+
+CALIBRATION_FILE = "calibration.json"
+PULL = 1.0  # weight of a class's bias being away from the others', so that rare classes do not run off
+FALLBACK_THRESHOLD = 0.5  # of a class without positives among the validation images
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Probability = sigmoid(slope * logit(score) + bias); a label is given at or above its threshold.
+
+    Attributes:
+        labels: The N labels.
+        slope: Shared by all classes; below 1 where the network is too sure of itself.
+        bias: One a class, [N]: takes back what class weights in the loss did to the scores.
+        thresholds: Probability with the highest F1 on the validation images, [N].
+    """
+
+    labels: list[str]
+    slope: float
+    bias: np.ndarray
+    thresholds: np.ndarray
+
+    def probabilities(self, scores: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities, [n, N] float64, of scores [n, N] between 0 and 1."""
+        result: np.ndarray = expit(self.slope * _logits(scores) + self.bias)
+        return result
+
+    def save(self, path: Path) -> None:
+        """Write as JSON."""
+        content = {"labels": self.labels, "slope": self.slope, "bias": self.bias.tolist()}
+        save_json(path, {**content, "thresholds": self.thresholds.tolist()})
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what ``save`` wrote; raises ``ArtifactError`` when it is damaged."""
+        content: Any = load_json(path)
+        try:
+            bias, thresholds = (np.array(content[name], dtype=np.float64) for name in ("bias", "thresholds"))
+            if not len(content["labels"]) == len(bias) == len(thresholds):
+                raise ValueError("labels, bias and thresholds differ in length")
+            return cls([str(label) for label in content["labels"]], float(content["slope"]), bias, thresholds)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArtifactError(f"{path} is damaged ({error}); delete it, and it is made again.") from error
+
+
+def fit_calibration(labels: list[str], scores: np.ndarray, targets: np.ndarray) -> Calibration:
+    """Fit slope and biases by maximum likelihood, then the threshold of each class.
+
+    Args:
+        labels: The N labels.
+        scores: Of validation images, [n, N] between 0 and 1.
+        targets: Their multi-hot labels, [n, N].
+
+    Source: Platt (1999), with one slope for all classes and the biases pulled towards their mean.
+    """
+    logits, targets = _logits(scores), targets.astype(np.float64)
+
+    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        slope, bias = parameters[0], parameters[1:]
+        values = slope * logits + bias
+        away = bias - bias.mean()
+        nll = np.logaddexp(0, values).sum() - (targets * values).sum()
+        error = expit(values) - targets
+        gradient = np.concatenate([[(error * logits).sum()], error.sum(axis=0) + PULL * away])
+        return nll + PULL / 2 * (away**2).sum(), gradient
+
+    start = np.concatenate([[1.0], np.zeros(len(labels))])
+    bounds = [(1e-3, None)] + [(None, None)] * len(labels)
+    fitted = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    calibration = Calibration(labels, float(fitted[0]), fitted[1:], np.zeros(len(labels)))
+    probabilities = calibration.probabilities(scores)
+    thresholds = np.array([_best_threshold(targets[:, n], probabilities[:, n]) for n in range(len(labels))])
+    return Calibration(labels, calibration.slope, calibration.bias, thresholds)
+
+
+def expected_calibration_error(probabilities: np.ndarray, targets: np.ndarray, n_bins: int = 15) -> float:
+    """Mean distance of probability and frequency over bins of equal numbers of image-label pairs."""
+    order = np.argsort(probabilities, axis=None, kind="stable")
+    flat, hits = probabilities.ravel()[order], targets.ravel()[order]
+    bins = [part for part in np.array_split(np.arange(flat.size), n_bins) if len(part)]
+    return float(sum(len(part) * abs(flat[part].mean() - hits[part].mean()) for part in bins) / flat.size)
+
+
+def _best_threshold(targets: np.ndarray, probabilities: np.ndarray) -> float:
+    if not targets.any():
+        return FALLBACK_THRESHOLD
+    precision, recall, thresholds = precision_recall_curve(targets, probabilities)
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+    return float(thresholds[np.argmax(f1[:-1])])
+
+
+def _logits(scores: np.ndarray) -> np.ndarray:
+    result: np.ndarray = logit(np.clip(scores.astype(np.float64), 1e-7, 1 - 1e-7))
+    return result

@@ -1,0 +1,111 @@
+"""The files that labelling new images writes: row by row, and in place only once whole."""
+
+import csv
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from src.artifacts import atomic_path
+from src.classifiers.calibration import Calibration
+
+LABELS_CSV, LABELS_JSONL, FEATURES_FILE = "labels.csv", "labels.jsonl", "features.parquet"
+
+
+class LabelFiles:
+    """``labels.csv`` and ``labels.jsonl``: one row an image."""
+
+    def __init__(self, folder: Path, calibration: Calibration, top_k: int) -> None:
+        """Write into ``folder`` the ``top_k`` labels of each image, at most as many as there are."""
+        self._folder, self._calibration = folder, calibration
+        self._top_k = min(top_k, len(calibration.labels))
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Open both files under temporary names."""
+        csv_path, json_path = (
+            self._stack.enter_context(atomic_path(self._folder / name)) for name in (LABELS_CSV, LABELS_JSONL)
+        )
+        self._csv = csv.writer(self._stack.enter_context(csv_path.open("w", encoding="utf-8", newline="")))
+        self._jsonl = self._stack.enter_context(json_path.open("w", encoding="utf-8"))
+        ranked = [f"{kind}_{place}" for place in range(1, self._top_k + 1) for kind in ("label", "probability")]
+        self._csv.writerow(["image", "error", "labels", *ranked])
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Put both files in place, or with an error remove them."""
+        self._stack.__exit__(kind, value, trace)
+
+    def write(self, paths: Sequence[str], errors: Sequence[str | None], scores: np.ndarray) -> list[dict[str, Any]]:
+        """Write one row for each path; ``scores`` [k, N] are those of the k paths without error, in order."""
+        probabilities = iter(self._calibration.probabilities(scores))
+        rows: list[dict[str, Any]] = [
+            {"image": path, "error": error, "labels": [] if error else self._rank(next(probabilities))}
+            for path, error in zip(paths, errors, strict=True)
+        ]
+        for row in rows:
+            given = [entry["label"] for entry in row["labels"] if entry["given"]]
+            ranked = [value for entry in row["labels"] for value in (entry["label"], f"{entry['probability']:.4f}")]
+            self._csv.writerow([row["image"], row["error"] or "", "|".join(given), *ranked])
+            self._jsonl.write(json.dumps(row, ensure_ascii=True) + "\n")
+        return rows
+
+    def _rank(self, probabilities: np.ndarray) -> list[dict[str, Any]]:
+        order = np.argsort(-probabilities, kind="stable")[: self._top_k]
+        return [
+            {
+                "label": self._calibration.labels[n],
+                "probability": float(probabilities[n]),
+                "given": bool(probabilities[n] >= self._calibration.thresholds[n]),
+            }
+            for n in order
+        ]
+
+
+class FeatureFile:
+    """``features.parquet``: of each image its backbone features and, from a CF head, its predicted CF vector."""
+
+    def __init__(self, folder: Path | None) -> None:
+        """Write into ``folder``; None: nothing."""
+        self._folder = folder
+        self._stack = ExitStack()
+        self._writer: pq.ParquetWriter | None = None
+
+    def __enter__(self) -> Self:
+        """Make room for the file under a temporary name."""
+        if self._folder is not None:
+            self._path = self._stack.enter_context(atomic_path(self._folder / FEATURES_FILE))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Put the file in place, or with an error remove it."""
+        if self._writer is not None:
+            self._writer.close()
+        self._stack.__exit__(kind, value, trace)
+
+    def write(self, paths: Sequence[str], features: np.ndarray, cf_vectors: np.ndarray | None) -> None:
+        """Write one row for each path: ``features`` [k, F], ``cf_vectors`` [k, f] or None."""
+        if self._folder is None or not len(paths):
+            return
+        columns: dict[str, Any] = {"image": pa.array(paths), "features": _lists(features)}
+        if cf_vectors is not None:
+            columns["cf_vector"] = _lists(cf_vectors)
+        table = pa.table(columns)
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._path, table.schema)
+        self._writer.write_table(table)
+
+
+def _lists(values: np.ndarray) -> pa.FixedSizeListArray:
+    flat = pa.array(np.ascontiguousarray(values, dtype=np.float32).ravel())
+    return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])

@@ -1,0 +1,66 @@
+"""Calibration recovers what distorted the scores, and thresholds are those of the best F1."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.special import expit, logit
+from sklearn.metrics import f1_score
+
+from src.classifiers.calibration import Calibration, expected_calibration_error, fit_calibration
+from src.errors import ArtifactError
+
+
+def simulate(n=4000, n_classes=4):
+    rng = np.random.default_rng(0)
+    truth = expit(rng.normal(size=(n, n_classes)) * 1.5 - 1.0)
+    targets = (rng.random(truth.shape) < truth).astype(np.float32)
+    scores = expit(2.0 * logit(truth) + np.array([2.0, 0.0, -1.0, 1.0]))  # too sure, and shifted by class weights
+    return truth, targets, scores
+
+
+def test_slope_and_biases_are_taken_back():
+    truth, targets, scores = simulate()
+    fitted = fit_calibration(list("abcd"), scores, targets)
+    assert fitted.slope == pytest.approx(0.5, abs=0.05)
+    assert fitted.bias == pytest.approx([-1.0, 0.0, 0.5, -0.5], abs=0.12)
+    assert np.abs(fitted.probabilities(scores) - truth).mean() < 0.02
+    before, after = (expected_calibration_error(p, targets) for p in (scores, fitted.probabilities(scores)))
+    assert after < 0.015 < 0.1 < before
+
+
+def test_thresholds_have_the_best_f1():
+    _, targets, scores = simulate(n=300)
+    targets[:, 3] = 0
+    fitted = fit_calibration(list("abcd"), scores, targets)
+    probabilities = fitted.probabilities(scores)
+    for n in range(3):
+        best = f1_score(targets[:, n], probabilities[:, n] >= fitted.thresholds[n])
+        others = [f1_score(targets[:, n], probabilities[:, n] >= value) for value in probabilities[:, n]]
+        assert best == pytest.approx(max(others))
+    assert fitted.thresholds[3] == 0.5
+
+
+def test_scores_of_zero_and_one_stay_finite():
+    scores = np.array([[0.0, 1.0], [1.0, 0.0], [0.5, 0.5]], dtype=np.float32)
+    fitted = fit_calibration(["a", "b"], scores, np.array([[0, 1], [1, 0], [1, 1]]))
+    assert np.isfinite(fitted.probabilities(scores)).all()
+    assert fitted.slope > 0
+
+
+def test_error_by_hand():
+    assert expected_calibration_error(np.array([[0.2], [0.4]]), np.array([[0.0], [1.0]]), n_bins=1) == pytest.approx(
+        0.2
+    )
+
+
+def test_saved_and_read(tmp_path):
+    path = tmp_path / "calibration.json"
+    saved = Calibration(["a", "b"], 0.5, np.array([0.1, -0.2]), np.array([0.3, 0.4]))
+    saved.save(path)
+    read = Calibration.load(path)
+    assert (read.labels, read.slope) == (saved.labels, saved.slope)
+    np.testing.assert_array_equal(read.thresholds, saved.thresholds)
+    path.write_text(json.dumps({"labels": ["a"], "slope": 1, "bias": [0, 1], "thresholds": [0.5]}))
+    with pytest.raises(ArtifactError, match="differ in length"):
+        Calibration.load(path)
