@@ -26,7 +26,11 @@ logger = logging.getLogger(__name__)
 
 
 def predict(cfg: PredictConfig) -> dict[str, Any]:
-    """Label new images where ``images`` names some, else predict the test set."""
+    """Label new images where ``images`` names some, export a model where ``export`` does, else predict the test set."""
+    if cfg.export is not None:
+        from src.classifiers.export import export_model
+
+        return export_model(cfg)
     if cfg.images is None:
         return predict_testset(cfg)
     from src.classifiers.label_images import label_images

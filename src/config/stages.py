@@ -99,7 +99,10 @@ class PredictConfig:
     study: str = "main"
     batch_size: int = 256
     images: str | None = None  # a folder, or a text file with one path a line: label these instead of the test set
-    run: str | None = None  # with images, the run's directory; null: the study's best on validation
+    export: str | None = (
+        None  # onnx | torch_export | safetensors: write a run as a model that works without this project
+    )
+    run: str | None = None  # with images or export, the run's directory; null: the study's best on validation
     top_k: int = 5  # with images, labels listed for each
     features: bool = False  # with images, also write backbone features and predicted CF vectors
     outputs_dir: str = "outputs"

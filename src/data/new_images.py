@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from src.config import DatasetConfig
-from src.data.images import RefusedImageError, load_image
+from src.data.decode import RefusedImageError
+from src.data.images import load_image
 from src.data.transforms import center_crop_boxes, crop_batch
 from src.errors import DataError
 from src.machine import map_in_order

@@ -12,7 +12,8 @@ from tqdm import tqdm
 
 from src.artifacts import ArrayArtifact, atomic_path, check_rows
 from src.config import DatasetConfig
-from src.data.images import DecodedImage, RefusedImageError, load_image, resolve_image_path
+from src.data.decode import RefusedImageError
+from src.data.images import DecodedImage, load_image, resolve_image_path
 from src.errors import ArtifactError
 from src.machine import map_in_order, n_cores
 

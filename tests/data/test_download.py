@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 from src.config import DownloadConfig, TabularConfig
+from src.data.decode import RefusedImageError
 from src.data.download import fetch as fetching
 from src.data.download.fetch import FetchError, Wanted, fetch, open_session
 from src.data.download.obtain import check_archive
-from src.data.images import RefusedImageError, load_image
+from src.data.images import load_image
 from tests.data.web import part_of, reply, stall
 
 NOISE = np.random.default_rng(0).integers(0, 256, 30_000, np.uint8)

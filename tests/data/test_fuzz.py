@@ -12,7 +12,8 @@ from PIL import Image
 
 from src.config import TabularConfig
 from src.data.catalog import clean_items, filter_labels, merge_rare_labels
-from src.data.images import RefusedImageError, load_image
+from src.data.decode import RefusedImageError
+from src.data.images import load_image
 from src.data.interactions import clean_interactions
 from src.data.sources import get_source
 from src.data.sources.raw import downloaded_path

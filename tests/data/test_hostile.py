@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from src.config import PrepareConfig, TabularConfig
-from src.data.images import RefusedImageError, load_image
+from src.data.decode import RefusedImageError
+from src.data.images import load_image
 from src.data.prepare import prepare_dataset
 from src.data.sources import get_source
 from src.data.sources.raw import downloaded_path

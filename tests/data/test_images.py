@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from src.config import TabularConfig
-from src.data.images import RefusedImageError, load_image, resolve_image_path
+from src.data.decode import RefusedImageError
+from src.data.images import load_image, resolve_image_path
 
 
 @pytest.fixture

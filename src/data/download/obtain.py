@@ -16,9 +16,10 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from src.config import DatasetConfig, DownloadConfig
+from src.data.decode import RefusedImageError
 from src.data.download.fetch import Fetched, FetchError, Wanted, fetch, hash_file, open_session, verify
 from src.data.download.records import RECORDS_FILE, Record, Records
-from src.data.images import RefusedImageError, load_image
+from src.data.images import load_image
 from src.data.sources import RawTables, get_source
 from src.errors import ConfigError, DataError
 

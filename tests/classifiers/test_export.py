@@ -1,0 +1,93 @@
+"""Exported models give the scores of the run, without this project."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from src.artifacts import Predictions
+from src.classifiers.finished_run import choose_run
+from src.errors import ConfigError
+
+HEAVY = ("torch", "torchvision", "lightning", "hydra", "timm", "pandas", "sklearn", "src")
+
+
+@pytest.fixture(scope="module")
+def trained(shared_pipeline, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exported") / "outputs"
+    shutil.copytree(shared_pipeline.outputs_dir, folder)
+    pipeline = shared_pipeline.at(folder)
+    pipeline.classify("mtl_uniform", "alpha=0.2")
+    pipeline.run("predict_testset")
+    return pipeline
+
+
+def test_the_onnx_models_scores_and_probabilities_are_the_runs(trained, tmp_path):
+    folder = Path(trained.run("predict_testset", "export=onnx")["results"])
+    run = choose_run(trained.outputs_dir / "tiny", "main", None)
+    predictions = Predictions.load(run.directory / "predictions.npz")
+    probabilities = run.calibration(64).probabilities(predictions.scores)
+    items = pd.read_parquet(trained.outputs_dir / "tiny" / "prepared" / "items.parquet").set_index("item_id")
+    sources = [next(trained.raw_dir.rglob(items.loc[item, "image_path"])) for item in predictions.item_id]
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({HEAVY!r})); sys.path.insert(0, {str(folder)!r}); import json; "
+        "from label_images import Labeller; labeller = Labeller(); "
+        "print(json.dumps([labeller.label(path) for path in sys.argv[1:]]))"
+    )
+    command = [sys.executable, "-c", code, *map(str, sources), str(tmp_path / "none.png")]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, timeout=120)
+    *rows, failed = json.loads(answer.stdout)
+    found = np.array([list(row["probabilities"].values()) for row in rows])
+    np.testing.assert_allclose(found, probabilities, atol=1e-4)
+    thresholds = run.calibration(64).thresholds
+    assert [row["labels"] for row in rows] == [
+        [label for label, p, t in zip(predictions.labels, row, thresholds, strict=True) if p >= t] for row in found
+    ]
+    assert "none.png" in failed["error"]
+    session = onnxruntime.InferenceSession(folder / "model.onnx")
+    images = np.random.default_rng(0).integers(0, 256, (5, 3, 24, 24), dtype=np.uint8)
+    with torch.inference_mode():
+        expected = run.network()(torch.from_numpy(images) / 255)[0].sigmoid().numpy()
+    for n in (1, 5):  # the batch is dynamic
+        np.testing.assert_allclose(session.run(["scores"], {"images": images[:n]})[0], expected[:n], atol=1e-4)
+    card = (folder / "README.md").read_text()
+    assert "mtl_uniform on test_resnet" in card
+    assert "alpha 0.2" in card
+
+
+@pytest.mark.slow
+def test_the_torch_program_and_the_weights(trained, tmp_path):
+    run = choose_run(trained.outputs_dir / "tiny", "main", None)
+    images = np.random.default_rng(0).integers(0, 256, (3, 3, 24, 24), dtype=np.uint8)
+    with torch.inference_mode():
+        expected = run.network()(torch.from_numpy(images) / 255)[0].sigmoid().numpy()
+    folder = Path(trained.run("predict_testset", "export=torch_export")["results"])
+    path = tmp_path / "a.png"
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (40, 30, 3), dtype=np.uint8)).save(path)
+    code = (
+        f"import sys; sys.path.insert(0, {str(folder)!r}); import numpy as np; from label_images import Labeller; "
+        "labeller = Labeller(); print(labeller.probabilities(labeller.load(sys.argv[1])[None]).shape[1])"
+    )
+    answer = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True, timeout=120)
+    assert int(answer.stdout) == expected.shape[1]
+    program = torch.export.load(folder / "model.pt2").module()
+    np.testing.assert_allclose(program(torch.from_numpy(images))[0].detach().numpy(), expected, atol=1e-5)
+    weights = load_file(Path(trained.run("predict_testset", "export=safetensors")["results"]) / "model.safetensors")
+    network = run.network()
+    assert not any(name.startswith("cf_head") for name in weights)
+    for name, value in weights.items():
+        assert torch.equal(value, network.state_dict()[name])
+
+
+def test_an_unknown_format_is_answered_with_the_known_ones(trained):
+    with pytest.raises(ConfigError, match="export should be one of onnx, torch_export, safetensors"):
+        trained.run("predict_testset", "export=tflite")
