@@ -31,6 +31,7 @@ SMALL_CLASSIFIER = (
     "epochs=2",
     "lr=0.01",
     "cf2label.max_steps=60",
+    "loggers=[]",
 )
 
 

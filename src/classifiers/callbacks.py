@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 
 from src.artifacts import CURVES_FILE, save_text
 from src.classifiers.module import SELECTION_METRIC, MultitaskModule
+from src.config import ClassifierTrainingConfig
+from src.errors import ConfigError
 
 
 class CurveRecorder(Callback):
@@ -41,6 +43,30 @@ class CurveRecorder(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on after the rows of a checkpoint."""
         self._rows = state_dict["rows"]
+
+
+def training_aids(cfg: ClassifierTrainingConfig) -> list[Callback]:
+    """A moving average of the weights, and an end before the last epoch, where the config asks for them.
+
+    With ``ema_decay`` validation and the checkpoints' ``state_dict`` have the averaged weights.
+
+    Raises:
+        ConfigError: The decay is not below 1, or early stopping would end the first of several phases.
+    """
+    aids: list[Callback] = []
+    if cfg.ema_decay:
+        if not 0 < cfg.ema_decay < 1:
+            raise ConfigError(f"ema_decay should be in [0, 1), but is {cfg.ema_decay}.")
+        aids.append(EMAWeightAveraging(decay=cfg.ema_decay))
+    patience, n_phases = cfg.early_stopping, len(cfg.method.phases)
+    if patience is not None:
+        if n_phases > 1 or patience < 1:
+            raise ConfigError(
+                "early_stopping should be at least 1 epoch, and the method have one phase, but it is "
+                f"{patience} and {cfg.method.name} has {n_phases}."
+            )
+        aids.append(EarlyStopping(SELECTION_METRIC, mode="max", patience=patience, check_on_train_epoch_end=True))
+    return aids
 
 
 def checkpoint_callbacks(directory: Path) -> list[Callback]:

@@ -2,21 +2,22 @@
 
 import logging
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from src.artifacts import CONFIG_FILE, save_yaml
 from src.classifiers.batches import StepSampler, TrainingBatches
-from src.classifiers.callbacks import checkpoint_callbacks
+from src.classifiers.callbacks import checkpoint_callbacks, training_aids
 from src.classifiers.checkpoints import BEST, LAST, AtomicCheckpointIO, load_weights
 from src.classifiers.evaluation_batches import EvaluationBatches, batch_loader
 from src.classifiers.inference import predict_scores
 from src.classifiers.inputs import TrainingInputs, build_inputs
+from src.classifiers.loggers import Throughput, build_loggers
 from src.classifiers.module import MultitaskModule
 from src.classifiers.network import MultitaskNetwork
 from src.classifiers.settings import requirements
@@ -34,7 +35,9 @@ logger = logging.getLogger(__name__)
 NATIVE_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")  # as torch.cpu.get_capabilities() names them
 
 
-def fine_tune(cfg: ClassifierTrainingConfig, fold: FoldData, run: Run) -> dict[str, Any]:
+def fine_tune(
+    cfg: ClassifierTrainingConfig, fold: FoldData, run: Run, callbacks: Sequence[lightning.Callback] = ()
+) -> dict[str, Any]:
     """Train a resolved config in ``run``'s directory, from its last checkpoint if there is one; returns its metrics.
 
     Raises:
@@ -56,17 +59,22 @@ def fine_tune(cfg: ClassifierTrainingConfig, fold: FoldData, run: Run) -> dict[s
     if cfg.trainer.compile:
         network.backbone.compile()
     with quiet_lightning():
-        _fit(cfg, module, inputs, store, run.directory)
+        _fit(cfg, module, inputs, store, run.directory, callbacks)
     load_weights(network, run.directory / BEST, definition_hash)
     scores = predict_scores(network, _validation_batches(cfg, inputs, store), module.device)
     return _metrics(inputs, scores, fold.label_names)
 
 
 def _fit(
-    cfg: ClassifierTrainingConfig, module: MultitaskModule, inputs: TrainingInputs, store: ImageStore, directory: Path
+    cfg: ClassifierTrainingConfig,
+    module: MultitaskModule,
+    inputs: TrainingInputs,
+    store: ImageStore,
+    directory: Path,
+    callbacks: Sequence[lightning.Callback],
 ) -> None:
     """Train to the last epoch, from the last checkpoint if there is one."""
-    trainer = _build_trainer(cfg, directory)
+    trainer = _build_trainer(cfg, directory, callbacks)
     rank, n_ranks = trainer.global_rank, trainer.world_size
     if cfg.batch_size % n_ranks:
         raise ConfigError(f"batch_size {cfg.batch_size} should be a multiple of the {n_ranks} devices.")
@@ -96,13 +104,14 @@ def _validation_batches(
     )
 
 
-def _build_trainer(cfg: ClassifierTrainingConfig, directory: Path) -> lightning.Trainer:
+def _build_trainer(
+    cfg: ClassifierTrainingConfig, directory: Path, callbacks: Sequence[lightning.Callback]
+) -> lightning.Trainer:
     strategy = cfg.trainer.strategy
     if strategy == "ddp" and len(cfg.method.phases) > 1:
         strategy = "ddp_find_unused_parameters_true"  # a phase may leave a head out of the loss
-    loggers = [
-        TensorBoardLogger(directory, name="", version="tensorboard") for name in cfg.loggers if name == "tensorboard"
-    ]
+    loggers = build_loggers(cfg, directory)
+    watch = [Throughput()] if loggers else []
     return lightning.Trainer(
         accelerator=cfg.trainer.accelerator,
         devices=cfg.trainer.devices if cfg.trainer.devices == "auto" else int(cfg.trainer.devices),
@@ -111,7 +120,7 @@ def _build_trainer(cfg: ClassifierTrainingConfig, directory: Path) -> lightning.
         precision=usable_precision(cfg.precision, cfg.trainer.accelerator),  # type: ignore[arg-type]  # checked there
         max_epochs=cfg.epochs * len(cfg.method.phases),
         gradient_clip_val=cfg.gradient_clip or None,
-        callbacks=checkpoint_callbacks(directory),
+        callbacks=[*training_aids(cfg), *checkpoint_callbacks(directory), *watch, *callbacks],
         plugins=[AtomicCheckpointIO()],
         logger=loggers or False,
         enable_progress_bar=cfg.trainer.progress_bar,

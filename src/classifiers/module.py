@@ -115,7 +115,8 @@ class MultitaskModule(lightning.LightningModule):
 
     def curve_row(self) -> dict[str, float]:
         """One row of learning curves: the ending epoch's mean training losses, validation mAP and loss."""
-        train = {f"train/{name}": (total / self.steps_per_epoch).item() for name, total in self._sums.items()}
+        means = {name: self._mean_over_devices(total) / self.steps_per_epoch for name, total in self._sums.items()}
+        train = {f"train/{name}": mean.item() for name, mean in means.items()}
         lr = self.trainer.optimizers[0].param_groups[0]["lr"]
         return {"epoch": self.current_epoch, **train, **self._val_metrics, "lr": lr}
 
@@ -164,7 +165,12 @@ class MultitaskModule(lightning.LightningModule):
     def _masked_mean(self, values: Tensor, mask: Tensor) -> Tensor:
         """Mean over the masked images of all devices; 0 where there is none."""
         weight = mask.to(values)
-        count = weight.sum()
-        if self.trainer.world_size > 1:
-            count = self.trainer.strategy.reduce(count, reduce_op="mean")
+        count = self._mean_over_devices(weight.sum())
         return (values * weight).sum() / count.clamp(min=torch.finfo(torch.float32).eps)
+
+    def _mean_over_devices(self, value: Tensor) -> Tensor:
+        if self.trainer.world_size == 1:
+            return value
+        reduced = self.trainer.strategy.reduce(value.clone(), reduce_op="mean")
+        assert isinstance(reduced, Tensor)
+        return reduced

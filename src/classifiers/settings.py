@@ -13,6 +13,9 @@ from src.recommenders.locate import RecommenderRun
 from src.runs import plain, run_directory
 
 CF2LABEL, IMAGE_ONLY = "cf2label", "image_only"
+OPTIONAL = ("ema_decay", "early_stopping")
+"""Settings that define a run only where they are set, so that runs from before there were any keep their names."""
+
 TUNABLE = ("alpha", "distill_lambda", "lr", "standardize_vectors")
 
 
@@ -118,9 +121,10 @@ def fine_tuning_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> tuple[Path
             *("precision", "gradient_clip"),
         )
     }
-    for name in ("trials", "control_of"):  # what they lead to stands among the settings
+    for name in ("trials", "search", "control_of"):  # what they lead to stands among the settings
         settings["method"].pop(name)
     settings["eval_crop"] = cfg.dataset.eval_crop
+    settings |= {name: getattr(cfg, name) for name in OPTIONAL if getattr(cfg, name)}
     inputs = {"items": fold.items_digest}
     if needs.vectors:
         inputs["vectors"] = vectors_run(cfg, fold).directory.name

@@ -1,46 +1,71 @@
-"""Tuning in its plainest form: a list of settings, tried on validation; the choice becomes a config."""
+"""Tuning on validation: the method's list of settings, then a search if asked for; the choice becomes a config."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from filelock import FileLock
 
 from src.artifacts import load_yaml, save_yaml
-from src.classifiers.settings import CF2LABEL, TUNABLE, ratio_key, resolve, tuned_path
+from src.classifiers.settings import CF2LABEL, TUNABLE, dataset_dir, ratio_key, resolve, tuned_path
 from src.classifiers.train import train_classifier
 from src.config import ClassifierTrainingConfig
 from src.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
+STUDIES_DIR = "tuning"
+
+Trial = dict[str, Any]
+"""``settings`` and ``val_mAP``, which is null where a trial was pruned."""
+
 
 def train_or_tune(cfg: ClassifierTrainingConfig) -> dict[str, Any]:
-    """Train one run, or with ``tune=true`` every trial of the method, writing the best settings as a config."""
+    """Train one run, or with ``tune=true`` try settings on validation, writing the best ones as a config."""
     return tune(cfg) if cfg.tune else train_classifier(cfg)
 
 
 def tune(cfg: ClassifierTrainingConfig) -> dict[str, Any]:
-    """Try each of the method's settings and write the one with the highest validation mAP.
+    """Try settings and write those with the highest validation mAP.
 
-    Finished trials are reused. The file ``<dataset>-<backbone>-<method>.yaml`` keeps one entry a label ratio.
+    First the method's ``trials``. With ``n_trials`` more are drawn from its ``search`` space by Optuna (tree-structured
+    Parzen estimator), bad ones are pruned, and the study is kept in
+    ``outputs/<dataset>/tuning/<backbone>-<method>.sqlite``. Finished trials are reused; a tuning that was cut off goes
+    on and ends where an uninterrupted one ends. ``<dataset>-<backbone>-<method>.yaml`` keeps one entry a label ratio.
 
     Raises:
-        ConfigError: The method has no trials, or a trial sets something that is not tunable.
+        ConfigError: There is nothing to try, or something to try is not tunable.
     """
-    if cfg.method.name == CF2LABEL or not cfg.method.trials:
-        raise ConfigError(f"method={cfg.method.name} lists no settings to try; give method.trials, as image_only does.")
+    method = cfg.method
+    if method.name == CF2LABEL or not method.trials:
+        raise ConfigError(f"method={method.name} lists no settings to try; give method.trials, as image_only does.")
     if cfg.study == "main":
         raise ConfigError("Tuning runs need a study of their own, so that they are never predicted: settings=tune.")
-    trials = []
-    for settings in cfg.method.trials:
-        unknown = set(settings) - set(TUNABLE)
+    tried = {name for trial in method.trials for name in trial}
+    for where, names in (("trials", tried), ("search", set(method.search))):
+        unknown = names - set(TUNABLE)
         if unknown:
-            raise ConfigError(f"method.trials sets {sorted(unknown)}; it may set {', '.join(TUNABLE)}.")
-        metrics = train_classifier(replace(cfg, tuned={}, **settings))
-        trials.append({"settings": dict(settings), "val_mAP": metrics["val_mAP"]})
-        logger.info("%s: validation mAP %.4f", settings, metrics["val_mAP"])
-    best = max(trials, key=lambda trial: trial["val_mAP"])
+            raise ConfigError(f"method.{where} sets {sorted(unknown)}; it may set {', '.join(TUNABLE)}.")
+    if cfg.n_trials is None:
+        trials = [{"settings": dict(settings), "val_mAP": _try(cfg, settings)} for settings in method.trials]
+    else:
+        from src.classifiers.search import search
+
+        path = dataset_dir(cfg) / STUDIES_DIR / f"{cfg.backbone.name}-{method.name}.sqlite"
+        trials = search(cfg, path, _try)
+    return _choose(cfg, trials)
+
+
+def _try(cfg: ClassifierTrainingConfig, settings: Mapping[str, Any], *callbacks: Any) -> float:
+    """Validation mAP of a run with these settings."""
+    metrics = train_classifier(replace(cfg, tuned={}, **settings), callbacks)
+    logger.info("%s: validation mAP %.4f", dict(settings), metrics["val_mAP"])
+    return float(metrics["val_mAP"])
+
+
+def _choose(cfg: ClassifierTrainingConfig, trials: list[Trial]) -> dict[str, Any]:
+    best = max((trial for trial in trials if trial["val_mAP"] is not None), key=lambda trial: trial["val_mAP"])
     path = tuned_path(cfg, cfg.method.name)
     resolved = resolve(replace(cfg, tuned={}, **best["settings"]))
     entry = {

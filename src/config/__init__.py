@@ -17,6 +17,7 @@ from src.config.classifiers import (
     MethodConfig,
     OptimizerConfig,
     PhaseConfig,
+    SearchConfig,
     SGDMultistepConfig,
     TrainerConfig,
 )
@@ -66,6 +67,7 @@ __all__ = [
     "RecommenderConfig",
     "RecommenderTrainingConfig",
     "SGDMultistepConfig",
+    "SearchConfig",
     "TabularConfig",
     "TrainerConfig",
     "STAGES",

@@ -39,6 +39,16 @@ class PhaseConfig:
 
 
 @dataclass
+class SearchConfig:
+    """Where tuning may look for a setting: a range, or some choices."""
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    choices: list[Any] | None = None
+
+
+@dataclass
 class MethodConfig:
     """A training method: phases of loss weights, and where targets come from."""
 
@@ -52,7 +62,8 @@ class MethodConfig:
     alpha: float = 0.0  # default where neither the command nor tuning sets alpha
     distill_lambda: float = 0.0  # likewise
     control_of: str | None = None  # trains with the settings tuned for this method, unless it has its own
-    trials: list[dict[str, Any]] = field(default_factory=list)  # settings that settings=tune tries
+    trials: list[dict[str, Any]] = field(default_factory=list)  # settings that tuning tries
+    search: dict[str, SearchConfig] = field(default_factory=dict)  # and with n_trials goes on to search
 
 
 @dataclass

@@ -65,9 +65,10 @@ class ClassifierTrainingConfig:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
-    loggers: list[str] = field(default_factory=list)  # tensorboard; curves are always kept in metrics.csv
+    loggers: list[str] = field(default_factory=lambda: ["tensorboard"])  # mlflow, wandb; metrics.csv is always kept
     tuned: dict[str, dict[str, Any]] = field(default_factory=dict)  # label ratio -> settings chosen on validation
     tune: bool = False  # run the method's trials on validation and write the choice to configs/tuned/
+    n_trials: int | None = None  # with tune, so many trials in all: the method's list, then a search; null: the list
     tuned_dir: str = "configs/tuned"
     study: str = "main"
     fold: int = 0
@@ -85,6 +86,8 @@ class ClassifierTrainingConfig:
     unlabelled_batch_size: int | None = None  # images drawn in addition by methods that use them; null: batch_size
     precision: str = "32-true"
     gradient_clip: float = 0.0  # largest gradient norm; 0: no clipping
+    ema_decay: float = 0.0  # of a moving average of the weights, which is validated and kept; 0: none
+    early_stopping: int | None = None  # epochs without a better validation mAP; methods then differ in their budget
     leaks: list[str] = field(default_factory=list)  # test_epoch, held_out_interactions: as the original; needs a study
     outputs_dir: str = "outputs"
     force: bool = False
