@@ -47,8 +47,8 @@ class TrainingBatches(Dataset):
     """Whole training batches by absolute step: labelled images, then unlabelled ones, then triplet positives.
 
     A batch holds ``images`` uint8 [M, 3, S, S]; ``n_labelled_images``; for the M' images before the positives
-    ``targets`` [M', N], ``has_target``, ``cf_target`` [M', f], ``has_cf_target`` and ``confidence`` [M']; and ``item``
-    [M'], indices of the train items. With several devices each gets its share of every part.
+    ``targets`` [M', N], ``target_weight``, ``cf_target`` [M', f], ``has_cf_target`` and ``confidence`` [M']; and
+    ``item`` [M'], indices of the train items. With several devices each gets its share of every part.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class TrainingBatches(Dataset):
             "n_labelled_images": len(images[0]),
             "item": torch.from_numpy(item),
             "targets": inputs.targets[item],
-            "has_target": inputs.has_target[item],
+            "target_weight": inputs.target_weight[item],
             "cf_target": inputs.cf_target[item],
             "has_cf_target": inputs.has_cf_target[item],
             "confidence": inputs.confidence[item],

@@ -10,7 +10,7 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from src.artifacts import CONFIDENCE_FILE, ItemConfidence
+from src.artifacts import CONFIDENCE_FILE, PROBABILITIES_FILE, ItemConfidence, ItemProbabilities
 from src.classifiers.confidence import bounded_confidence
 from src.classifiers.losses import positive_weights
 from src.classifiers.settings import requirements
@@ -20,6 +20,7 @@ from src.config import ClassifierTrainingConfig
 from src.data.folds import TRAIN, VAL, FoldData, label_mask
 from src.data.store import ImageStore
 from src.errors import DataError
+from src.recommenders.cf2label import UNLABELLED, expected_confidence
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ class TrainingInputs:
         image_row: Row in the image store, [n] int64.
         labelled: Whether the item's labels are known and kept by the label ratio, [n] bool.
         targets: Label targets, hard or soft, [n, N] float32.
-        has_target: Whether ``targets`` holds anything, [n] bool: labelled, or soft labels exist.
+        target_weight: How much ``targets`` counts, [n] float32: 0 where neither labels nor soft labels exist.
         cf_target: [n, f] float32; f = 0 where the method needs none.
         has_cf_target: [n] bool.
         confidence: omega, mean 1 over items with a CF target, [n] float32.
@@ -46,7 +47,7 @@ class TrainingInputs:
     image_row: np.ndarray
     labelled: np.ndarray
     targets: Tensor
-    has_target: Tensor
+    target_weight: Tensor
     cf_target: Tensor
     has_cf_target: Tensor
     confidence: Tensor
@@ -59,7 +60,7 @@ class TrainingInputs:
     @property
     def unlabelled(self) -> np.ndarray:
         """Indices of unlabelled train items that teach something, [k] int64."""
-        useful = (self.has_target | self.has_cf_target).numpy()
+        useful = ((self.target_weight > 0) | self.has_cf_target).numpy()
         return np.flatnonzero(~self.labelled & useful)
 
 
@@ -81,9 +82,9 @@ def build_inputs(cfg: ClassifierTrainingConfig, fold: FoldData, store: ImageStor
     hard = fold.targets(train) * labelled[:, None]
     vectors = load_vectors(cfg, fold, train) if needs.vectors else None
     positive_weight = positive_weights(torch.from_numpy(hard.sum(0)), int(labelled.sum()), cfg.loss.class_weighting)
-    targets, has_target = hard, labelled
+    targets, target_weight = hard, labelled.astype(np.float32)
     if needs.probabilities:
-        targets, has_target = soft_targets(cfg, fold, store, hard, labelled, positive_weight)
+        targets, target_weight = soft_targets(cfg, fold, store, hard, labelled, positive_weight)
     no_positives = [name for name, weight in zip(fold.label_names, positive_weight, strict=True) if weight == 0]
     if no_positives:
         logger.warning("%d classes have no labelled positive in training and get weight 0.", len(no_positives))
@@ -93,7 +94,7 @@ def build_inputs(cfg: ClassifierTrainingConfig, fold: FoldData, store: ImageStor
         "n_labelled": int(labelled.sum()),
         "n_labels_unknown": int((~known).sum()),
         "n_with_cf_target": int(has_cf_target.sum()),
-        "n_with_soft_target": int((has_target & ~labelled).sum()),
+        "n_with_soft_target": int(((target_weight > 0) & ~labelled).sum()),
         "n_val": len(val),
         "classes_without_labelled_positives": no_positives,
     }
@@ -101,7 +102,7 @@ def build_inputs(cfg: ClassifierTrainingConfig, fold: FoldData, store: ImageStor
         image_row=store.rows(train["item_id"].to_numpy()),
         labelled=labelled,
         targets=torch.from_numpy(targets),
-        has_target=torch.from_numpy(has_target),
+        target_weight=torch.from_numpy(target_weight),
         cf_target=torch.from_numpy(_cf_targets(cfg, vectors, len(train))),
         has_cf_target=torch.from_numpy(has_cf_target),
         confidence=torch.from_numpy(_confidence(cfg, fold, train, vectors)),
@@ -135,10 +136,21 @@ def _confidence(
     elif cfg.method.confidence.scheme == "interaction":
         raw = np.sqrt(vectors.n_users[present])
     else:
-        stored = ItemConfidence.load(cf2label_directory(cfg, fold) / CONFIDENCE_FILE)
-        raw = pd.Series(stored.confidence, index=stored.item_id).reindex(train["item_id"][present]).to_numpy()
+        raw = _loss_confidence(cfg, fold, train["item_id"][present])
     confidence[present] = bounded_confidence(raw, cfg.method.confidence)
     return confidence
+
+
+def _loss_confidence(cfg: ClassifierTrainingConfig, fold: FoldData, item_id: pd.Series) -> np.ndarray:
+    """CF2Label's confidence in each item's vector; of unlabelled items as ``confidence.unlabelled`` says."""
+    directory = cf2label_directory(cfg, fold)
+    stored = ItemConfidence.load(directory / CONFIDENCE_FILE)
+    confidence = stored.confidence
+    if cfg.method.confidence.unlabelled == "expected":
+        probabilities = ItemProbabilities.load(directory / PROBABILITIES_FILE)
+        unlabelled = probabilities.fold == UNLABELLED
+        confidence = np.where(unlabelled, expected_confidence(probabilities.probs), confidence)
+    return pd.Series(confidence, index=stored.item_id).reindex(item_id).to_numpy()
 
 
 def _nearest(cfg: ClassifierTrainingConfig, vectors: CFVectors | None, n_items: int) -> np.ndarray:

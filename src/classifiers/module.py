@@ -75,7 +75,7 @@ class MultitaskModule(lightning.LightningModule):
         losses: dict[str, Tensor] = {}
         if phase.label:
             per_image = classification_loss(logits[: len(batch["targets"])], batch["targets"], self.positive_weight)
-            losses["label"] = phase.label * self._masked_mean(per_image, batch["has_target"])
+            losses["label"] = phase.label * self._masked_mean(per_image, batch["target_weight"])
         if phase.auxiliary and cf_pred is not None:
             per_image = batch["confidence"] * self._auxiliary(cf_pred, batch)
             weight = phase.auxiliary * float(self._cfg.alpha or 0)
@@ -163,7 +163,7 @@ class MultitaskModule(lightning.LightningModule):
         return gathered
 
     def _masked_mean(self, values: Tensor, mask: Tensor) -> Tensor:
-        """Mean over the masked images of all devices; 0 where there is none."""
+        """Mean over the images of all devices, weighted by ``mask``; 0 where all weights are 0."""
         weight = mask.to(values)
         count = self._mean_over_devices(weight.sum())
         return (values * weight).sum() / count.clamp(min=torch.finfo(torch.float32).eps)

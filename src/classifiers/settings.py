@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from src.runs import plain, run_directory
 CF2LABEL, IMAGE_ONLY = "cf2label", "image_only"
 OPTIONAL = ("ema_decay", "early_stopping")
 """Settings that define a run only where they are set, so that runs from before there were any keep their names."""
+
+LATER = (("", "temperature", 1.0), ("", "soft_weight", "none"), ("confidence", "unlabelled", "mean"))
+"""Likewise settings of a method: its part, name, and the value that changes nothing."""
 
 TUNABLE = ("alpha", "distill_lambda", "lr", "standardize_vectors")
 
@@ -123,6 +127,10 @@ def fine_tuning_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> tuple[Path
     }
     for name in ("trials", "search", "control_of"):  # what they lead to stands among the settings
         settings["method"].pop(name)
+    for part, name, default in LATER:
+        section = settings["method"][part] if part else settings["method"]
+        if section[name] == default:
+            section.pop(name)
     settings["eval_crop"] = cfg.dataset.eval_crop
     settings |= {name: getattr(cfg, name) for name in OPTIONAL if getattr(cfg, name)}
     inputs = {"items": fold.items_digest}
@@ -163,6 +171,8 @@ def _check(cfg: ClassifierTrainingConfig) -> None:
     if cfg.method.soft_labels is not None:
         check_choice("method.soft_labels", cfg.method.soft_labels, (CF2LABEL, IMAGE_ONLY))
     check_choice("method.vectors", cfg.method.vectors, ("cf", "shuffled", "random"))
+    check_choice("method.soft_weight", cfg.method.soft_weight, ("none", "certainty", "n_users"))
+    check_choice("method.confidence.unlabelled", cfg.method.confidence.unlabelled, ("mean", "expected"))
     check_choice("method.confidence.scheme", cfg.method.confidence.scheme, ("uniform", "interaction", "loss"))
     check_choice("loss.class_weighting", cfg.loss.class_weighting, ("normalized_inverse", "balanced", "none"))
     check_choice("loss.distance", cfg.loss.distance, ("paper", "squared"))
@@ -170,11 +180,13 @@ def _check(cfg: ClassifierTrainingConfig) -> None:
         ("label_ratio", 0.0, 1.0),
         ("distill_lambda", 0.0, 1.0),
         ("alpha", 0.0, float("inf")),
+        ("method.temperature", 0.01, float("inf")),
         ("epochs", 1, float("inf")),
         ("image_size", 8, float("inf")),
     ):
-        if not low <= getattr(cfg, name) <= high:
-            raise ConfigError(f"{name} should be in [{low:g}, {high:g}], but is {getattr(cfg, name)}.")
+        value = attrgetter(name)(cfg)
+        if not low <= value <= high:
+            raise ConfigError(f"{name} should be in [{low:g}, {high:g}], but is {value}.")
     if cfg.leaks and cfg.study == "main":
         raise ConfigError("Runs with leaks need a study of their own, so that no valid table shows them: study=...")
     if cfg.batch_size < 2:

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit, logit, xlogy
 from torch import Tensor
 
 from src.artifacts import PROBABILITIES_FILE, ItemProbabilities
 from src.classifiers.inference import score_items
 from src.classifiers.settings import CF2LABEL, IMAGE_ONLY, cf2label_run, ratio_key, teacher_run
-from src.classifiers.vectors import cf2label_command
+from src.classifiers.vectors import cf2label_command, load_vectors
 from src.config import ClassifierTrainingConfig
 from src.data.folds import TRAIN, FoldData
 from src.data.store import ImageStore
@@ -30,7 +31,7 @@ def soft_targets(
     """(1 - lambda) y + lambda p where labels y and probabilities p exist; p alone where y misses; y where p misses.
 
     Args:
-        cfg: Resolved config; ``method.soft_labels`` says whose probabilities.
+        cfg: Resolved config; ``method.soft_labels`` says whose probabilities, ``method.temperature`` how soft.
         fold: The n train items and their labels.
         store: Their images.
         hard: Multi-hot labels y of the train items, [n, N] float32.
@@ -38,7 +39,8 @@ def soft_targets(
         positive_weight: Weight of each class's positive term in the training of all methods, [N].
 
     Returns:
-        Targets, [n, N] float32, and whether there is one, [n] bool.
+        Targets, [n, N] float32, and how much each counts, [n] float32: 0 where there is none, 1 where labels are known,
+        as ``method.soft_weight`` says elsewhere, there 1 on average.
 
     Raises:
         ArtifactError: The run that gives the probabilities is missing; the message says what to run.
@@ -47,8 +49,42 @@ def soft_targets(
         probs, known = _cf2label_probabilities(cfg, fold)
     else:
         probs, known = _teacher_probabilities(cfg, fold, store, positive_weight.numpy()), np.ones(len(hard), bool)
-    weight = np.where(labelled, np.where(known, float(cfg.distill_lambda or 0), 0.0), 1.0).astype(np.float32)[:, None]
-    return (1 - weight) * hard + weight * probs, labelled | known
+    probs = tempered(probs, cfg.method.temperature)
+    share = np.where(labelled, np.where(known, float(cfg.distill_lambda or 0), 0.0), 1.0).astype(np.float32)[:, None]
+    weight = labelled.astype(np.float32)
+    alone = known & ~labelled
+    if alone.any():
+        if cfg.method.soft_weight == "n_users":
+            raw = np.sqrt(load_vectors(cfg, fold, fold.split(TRAIN)).n_users[alone])
+        elif cfg.method.soft_weight == "certainty":
+            raw = certainty(probs[alone], hard[labelled].mean(axis=0))
+        else:
+            raw = np.ones(int(alone.sum()))
+        weight[alone] = raw / max(float(raw.mean()), 1e-12)
+    return (1 - share) * hard + share * probs, weight
+
+
+def tempered(probs: np.ndarray, temperature: float) -> np.ndarray:
+    """Probabilities whose logits are divided by ``temperature``; 1 leaves them as they are."""
+    if temperature == 1:
+        return probs
+    clipped = np.clip(probs.astype(np.float64), 1e-7, 1 - 1e-7)
+    result: np.ndarray = expit(logit(clipped) / temperature).astype(np.float32)
+    return result
+
+
+def certainty(probs: np.ndarray, prevalence: np.ndarray) -> np.ndarray:
+    """How much less uncertain [k, N] probabilities are than the labels' frequencies [N]: 1 - H(p) / H(prevalence), [k].
+
+    Negative values count as 0.
+    """
+
+    def entropy(values: np.ndarray) -> np.ndarray:
+        result: np.ndarray = (-xlogy(values, values) - xlogy(1 - values, 1 - values)).sum(axis=-1)
+        return result
+
+    prior = max(float(entropy(prevalence.astype(np.float64))), 1e-12)
+    return np.clip(1 - entropy(probs.astype(np.float64)) / prior, 0, None)
 
 
 def cf2label_directory(cfg: ClassifierTrainingConfig, fold: FoldData) -> Path:

@@ -27,6 +27,7 @@ class ConfidenceConfig:
     bound: str = "quantile"  # quantile: min(h, Omega) | quartile_rescale: the original code's | none
     omega: float | None = None  # Omega; null: the omega_quantile of h
     omega_quantile: float = 0.75
+    unlabelled: str = "mean"  # h of items without labels, scheme loss: mean of the others | expected under CF2Label
 
 
 @dataclass
@@ -58,6 +59,8 @@ class MethodConfig:
     confidence: ConfidenceConfig = field(default_factory=ConfidenceConfig)
     soft_labels: str | None = None  # cf2label | image_only: whose probabilities are mixed with labels by
     # distill_lambda, and are the targets where labels miss
+    temperature: float = 1.0  # above 1 softens these probabilities
+    soft_weight: str = "none"  # how much a target made of them alone counts: none (1) | certainty | n_users
     vectors: str = "cf"  # cf | shuffled (permuted across items) | random (standard normal): controls
     alpha: float = 0.0  # default where neither the command nor tuning sets alpha
     distill_lambda: float = 0.0  # likewise

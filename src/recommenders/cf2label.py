@@ -101,6 +101,17 @@ def item_confidence(probs: np.ndarray, targets: np.ndarray, labelled: np.ndarray
     return result.astype(np.float32)
 
 
+def expected_confidence(probs: np.ndarray) -> np.ndarray:
+    """What ``item_confidence`` would give on average if labels were drawn from ``probs`` [I, N]: [I] float32.
+
+    One over the mean of -log p over labels, each weighted by its probability: for items whose labels are missing, which
+    the paper leaves to future work.
+    """
+    clipped = np.clip(probs.astype(np.float64), 1e-12, 1.0)
+    loss = -(clipped * np.log(clipped)).sum(axis=1) / clipped.sum(axis=1)
+    return (1.0 / np.clip(loss, 1e-3, None)).astype(np.float32)
+
+
 def _standardized(vectors: np.ndarray) -> torch.Tensor:
     values = vectors.astype(np.float64)
     deviation = values.std(axis=0)

@@ -1,14 +1,17 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import logit
 
 from src.artifacts import ItemProbabilities, ItemVectors
 from src.classifiers.inputs import build_inputs
 from src.classifiers.settings import cf2label_run, load_fold, resolve, vectors_run
+from src.classifiers.soft_labels import certainty, tempered
 from src.classifiers.vectors import load_vectors
 from src.data.folds import TRAIN, VAL
 from src.data.store import ImageStore
 from src.errors import ArtifactError, DataError
+from src.recommenders.cf2label import expected_confidence
 from src.runs import run_directory
 
 
@@ -31,7 +34,7 @@ def test_targets_of_distillation_by_hand(pipeline, store):
     hard = fold.targets(train)
     expected = np.where(inputs.labelled[:, None], 0.75 * hard + 0.25 * probs, probs)
     assert np.allclose(inputs.targets.numpy(), expected, atol=1e-6)
-    assert inputs.has_target.all()
+    assert (inputs.target_weight == 1).all()
     assert len(inputs.unlabelled) == (~inputs.labelled).sum()
 
 
@@ -109,3 +112,44 @@ def test_no_labelled_item_is_an_error(pipeline, store):
     cfg, fold = parts(pipeline, "image_only", "label_ratio=0")
     with pytest.raises(DataError, match="No train item is labelled in fold 0 at label ratio 0"):
         build_inputs(cfg, fold, store)
+
+
+def test_soft_labels_can_be_softened_and_weighted(pipeline, store):
+    plain, fold = parts(pipeline, "cf_distill", "label_ratio=0.4", "distill_lambda=0.25")
+    before = build_inputs(plain, fold, store)
+    soft = build_inputs(parts(pipeline, "cf_distill", "label_ratio=0.4", "method.temperature=3")[0], fold, store)
+    alone = ~before.labelled
+    p, q = before.targets.numpy()[alone], soft.targets.numpy()[alone]
+    inner = (p > 1e-5) & (p < 1 - 1e-5)
+    assert np.allclose(logit(q.astype(float))[inner], logit(p.astype(float))[inner] / 3, atol=1e-2)
+    for how in ("certainty", "n_users"):
+        cfg, _ = parts(pipeline, "cf_distill", "label_ratio=0.4", f"method.soft_weight={how}")
+        inputs = build_inputs(cfg, fold, store)
+        weight = inputs.target_weight.numpy()
+        assert (weight[inputs.labelled] == 1).all()
+        assert weight[alone].mean() == pytest.approx(1, abs=1e-5)
+        if how == "n_users":
+            n_users = load_vectors(cfg, fold, fold.split(TRAIN)).n_users[alone]
+            assert np.allclose(weight[alone] / np.sqrt(n_users), weight[alone][0] / np.sqrt(n_users[0]))
+        else:
+            sure, unsure = p[np.argmax(weight[alone])], p[np.argmin(weight[alone])]
+            assert np.abs(sure - 0.5).mean() > np.abs(unsure - 0.5).mean()
+
+
+def test_certainty_by_hand():
+    prevalence = np.array([0.5, 0.5])
+    assert certainty(np.array([[0.5, 0.5], [0.0, 1.0], [0.5, 1.0]]), prevalence) == pytest.approx([0, 1, 0.5])
+    assert certainty(np.array([[0.5, 0.5]]), np.array([0.1, 0.1])) == [0]
+    assert tempered(np.array([0.9]), 1.0) == np.array([0.9])
+
+
+def test_confidence_of_unlabelled_items_can_be_what_cf2label_expects(pipeline, store):
+    by_mean, fold = parts(pipeline, "mtl_loss", "label_ratio=0.4")
+    expected, _ = parts(pipeline, "mtl_loss", "label_ratio=0.4", "method.confidence.unlabelled=expected")
+    old, new = (build_inputs(cfg, fold, store) for cfg in (by_mean, expected))
+    unlabelled = ~old.labelled & old.has_cf_target.numpy()
+    assert np.ptp(old.confidence.numpy()[unlabelled]) == 0
+    assert np.ptp(new.confidence.numpy()[unlabelled]) > 0.01
+    assert expected_confidence(np.array([[0.5, 0.25]])) == pytest.approx(
+        [1 / ((0.5 * np.log(2) + 0.25 * np.log(4)) / 0.75)]
+    )
