@@ -1,6 +1,7 @@
 """What the entry scripts share: composing configs into dataclasses, and errors as sentences."""
 
 import contextlib
+import errno
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,8 @@ from src.errors import ConfigError, UserError
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
 
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
 logger = logging.getLogger(__name__)
 
 
@@ -34,11 +37,21 @@ def run_stage(stage: Callable[[Any], dict[str, Any]], cfg: DictConfig) -> dict[s
 
 @contextlib.contextmanager
 def report_errors(*, exit_on_error: bool = True) -> Iterator[None]:
-    """Turn a ``UserError`` into one message and exit status 1; anything else is a defect and keeps its traceback."""
+    """Turn a ``UserError``, or a disk that takes nothing, into one message and exit status 1.
+
+    Anything else is a defect and keeps its traceback.
+    """
     try:
         yield
     except UserError as error:
         logger.error("%s", error)
+        if not exit_on_error:
+            raise
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        logger.error("Writing failed: %s. Mend that, and the same command goes on where it was.", error)
         if not exit_on_error:
             raise
         sys.exit(1)

@@ -69,12 +69,15 @@ def training_aids(cfg: ClassifierTrainingConfig) -> list[Callback]:
     return aids
 
 
-def checkpoint_callbacks(directory: Path) -> list[Callback]:
+def checkpoint_callbacks(directory: Path, *, averaged: bool = False) -> list[Callback]:
     """Save the weights of the epoch that validation likes best, and all that resuming needs, at each epoch's end.
 
-    The best comes first, so that the last checkpoint knows its score.
+    The best comes first, so that the last checkpoint knows its score. Where weights are ``averaged`` it holds all,
+    since Lightning puts averaged weights into full checkpoints only.
     """
     common: dict[str, Any] = {"dirpath": directory, "enable_version_counter": False, "save_on_train_epoch_end": True}
-    best = ModelCheckpoint(filename="best", monitor=SELECTION_METRIC, mode="max", save_weights_only=True, **common)
+    best = ModelCheckpoint(
+        filename="best", monitor=SELECTION_METRIC, mode="max", save_weights_only=not averaged, **common
+    )
     last = ModelCheckpoint(filename="last", every_n_epochs=1, **common)
     return [CurveRecorder(directory), best, last]

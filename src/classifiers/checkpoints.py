@@ -1,30 +1,69 @@
-"""Checkpoint files: whole or absent when written, checked when read."""
+"""Checkpoint files: whole or absent when written, checked when read, and the one before is kept to resume from."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
-from src.artifacts import atomic_path
+from src.artifacts import atomic_path, save_text, sha256_of_file
 from src.classifiers.network import MultitaskNetwork
 from src.errors import ArtifactError
 
-BEST, LAST = "best.ckpt", "last.ckpt"
+logger = logging.getLogger(__name__)
+
+BEST, LAST, PREVIOUS = "best.ckpt", "last.ckpt", "previous.ckpt"
 NETWORK_PREFIX = "network."
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes each checkpoint under a temporary name and renames it: a kill leaves the old one or the new one."""
+    """Writes each checkpoint under a temporary name and renames it: a kill leaves the old one or the new one.
+
+    A file of the same name with ``.sha256`` says what it should hold.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Save ``checkpoint``, tensors and plain values only."""
-        with atomic_path(Path(path)) as temporary, temporary.open("wb") as stream:
-            torch.save(checkpoint, stream)  # a stream, since a path's name would become part of the file
+        """Save ``checkpoint``, tensors and plain values only; the last one before it stays as ``previous.ckpt``."""
+        path = Path(path)
+        with atomic_path(path) as temporary:
+            with temporary.open("wb") as stream:
+                torch.save(checkpoint, stream)  # a stream, since a path's name would become part of the file
+            digest = sha256_of_file(temporary)
+            if path.name == LAST and path.is_file():
+                for old in (path, _digest_path(path)):
+                    if old.is_file():
+                        old.replace(path.with_name(old.name.replace(LAST, PREVIOUS)))
+        save_text(_digest_path(path), f"{digest}\n")
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """Load without executing code; raises ``ArtifactError`` when the file is damaged."""
         return load_checkpoint(Path(path))
+
+
+def find_resumable(directory: Path) -> Path | None:
+    """The newest whole checkpoint that training can go on from; None where there is none yet.
+
+    Raises:
+        ArtifactError: All there are is damaged.
+    """
+    present = [directory / name for name in (LAST, PREVIOUS) if (directory / name).is_file()]
+    for path in present:
+        try:
+            load_checkpoint(path)
+        except ArtifactError as error:
+            if path == present[-1]:
+                raise
+            logger.warning("%s Going on from the checkpoint before it.", error)
+        else:
+            return path
+    return None
+
+
+def drop_previous(directory: Path) -> None:
+    """Delete what only an interrupted run needs."""
+    for path in (directory / PREVIOUS, _digest_path(directory / PREVIOUS)):
+        path.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -35,6 +74,13 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise ArtifactError(f"{path} does not exist; train the run first.")
+    if _digest_path(path).is_file():
+        expected, found = _digest_path(path).read_text().strip(), sha256_of_file(path)
+        if found != expected:
+            raise ArtifactError(
+                f"{path} is damaged: its SHA-256 should be {expected}, but is {found}; delete it, or start the run "
+                "anew with force=true."
+            )
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file fails in many ways; the cause is chained
@@ -58,6 +104,10 @@ def load_weights(network: MultitaskNetwork, path: Path, definition_hash: str) ->
         if name.startswith(NETWORK_PREFIX)
     }
     network.load_state_dict(state)
+
+
+def _digest_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
 
 
 def check_definition(checkpoint: dict[str, Any], definition_hash: str) -> None:

@@ -1,8 +1,10 @@
 """Fine-tuning of one run: data, network, Lightning's loop, and the metrics of its best epoch."""
 
+import contextlib
 import logging
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import torch
 from src.artifacts import CONFIG_FILE, save_yaml
 from src.classifiers.batches import StepSampler, TrainingBatches
 from src.classifiers.callbacks import checkpoint_callbacks, training_aids
-from src.classifiers.checkpoints import BEST, LAST, AtomicCheckpointIO, load_weights
+from src.classifiers.checkpoints import BEST, AtomicCheckpointIO, drop_previous, find_resumable, load_weights
 from src.classifiers.evaluation_batches import EvaluationBatches, batch_loader
 from src.classifiers.inference import predict_scores
 from src.classifiers.inputs import TrainingInputs, build_inputs
@@ -58,11 +60,26 @@ def fine_tune(
     module = MultitaskModule(cfg, network, inputs, steps_per_epoch=steps_per_epoch, definition_hash=definition_hash)
     if cfg.trainer.compile:
         network.backbone.compile()
-    with quiet_lightning():
+    with quiet_lightning(), explain_exhausted_memory():
         _fit(cfg, module, inputs, store, run.directory, callbacks)
+    drop_previous(run.directory)
     load_weights(network, run.directory / BEST, definition_hash)
     scores = predict_scores(network, _validation_batches(cfg, inputs, store), module.device)
     return _metrics(inputs, scores, fold.label_names)
+
+
+@contextlib.contextmanager
+def explain_exhausted_memory() -> Iterator[None]:
+    """Say what to lower when a device's memory, or the machine's, does not hold a batch."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, MemoryError) and not re.search(r"out of memory|can't allocate memory", str(error)):
+            raise
+        raise ConfigError(
+            "A batch does not fit into memory. Lower batch_size (or unlabelled_batch_size, or image_size), set "
+            f"precision=16-mixed on a GPU, or freeze stages (backbone.frozen_stages=2). {error}"
+        ) from error
 
 
 def _fit(
@@ -80,12 +97,11 @@ def _fit(
         raise ConfigError(f"batch_size {cfg.batch_size} should be a multiple of the {n_ranks} devices.")
     batches = TrainingBatches(cfg, inputs, store, rank, n_ranks)
     sampler = StepSampler(module.steps_per_epoch, lambda: trainer.global_step)
-    last = directory / LAST
     trainer.fit(
         module,
         batch_loader(batches, sampler=sampler, num_workers=cfg.trainer.num_workers),
         batch_loader(_validation_batches(cfg, inputs, store, rank, n_ranks)),
-        ckpt_path=last if last.is_file() else None,
+        ckpt_path=find_resumable(directory),
         weights_only=True,
     )
 
@@ -120,7 +136,12 @@ def _build_trainer(
         precision=usable_precision(cfg.precision, cfg.trainer.accelerator),  # type: ignore[arg-type]  # checked there
         max_epochs=cfg.epochs * len(cfg.method.phases),
         gradient_clip_val=cfg.gradient_clip or None,
-        callbacks=[*training_aids(cfg), *checkpoint_callbacks(directory), *watch, *callbacks],
+        callbacks=[
+            *training_aids(cfg),
+            *checkpoint_callbacks(directory, averaged=bool(cfg.ema_decay)),
+            *watch,
+            *callbacks,
+        ],
         plugins=[AtomicCheckpointIO()],
         logger=loggers or False,
         enable_progress_bar=cfg.trainer.progress_bar,

@@ -75,7 +75,10 @@ def search(cfg: ClassifierTrainingConfig, path: Path, attempt: Callable[..., flo
             study.sampler = optuna.samplers.TPESampler(seed=derive_seed(cfg.seed, "trial", place) % 2**32)
             _run_trial(study, cfg, listed[place] if place < len(listed) else {}, attempt)
         return [
-            {"settings": dict(trial.user_attrs["settings"]), "val_mAP": trial.value}
+            {
+                "settings": dict(trial.user_attrs["settings"]),
+                "val_mAP": trial.value if trial.state == TrialState.COMPLETE else None,
+            }
             for trial in study.get_trials(states=DONE)
         ]
 

@@ -42,6 +42,10 @@ class KeepGradients(lightning.Callback):
 if __name__ == "__main__":
     path, *overrides = sys.argv[1:]
     make = fine_tuning.checkpoint_callbacks
-    fine_tuning.checkpoint_callbacks = lambda directory: [*make(directory), FrozenBatchNorm(), KeepGradients(path)]
+    fine_tuning.checkpoint_callbacks = lambda *args, **settings: [
+        *make(*args, **settings),
+        FrozenBatchNorm(),
+        KeepGradients(path),
+    ]
     register_configs()
     train_classifier(compose_config("train_classifier", overrides))

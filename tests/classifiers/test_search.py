@@ -2,9 +2,9 @@
 
 import math
 import shutil
+from types import SimpleNamespace
 
 import pytest
-from lightning import Trainer
 
 from src.artifacts import load_yaml
 from src.classifiers.search import search
@@ -71,11 +71,9 @@ def test_a_search_that_was_cut_off_draws_what_an_uninterrupted_one_draws(tmp_pat
 
 def test_bad_trials_are_pruned_but_listed_ones_are_not(tmp_path):
     def attempt(cfg, settings, pruner):
-        trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
         for epoch in range(cfg.epochs):
-            trainer.fit_loop.epoch_progress.current.processed = epoch
-            trainer.callback_metrics["val/mAP"] = objective(settings) + 0.01 * epoch
-            pruner.on_train_epoch_end(trainer, None)
+            metrics = {"val/mAP": objective(settings) + 0.01 * epoch}
+            pruner.on_train_epoch_end(SimpleNamespace(callback_metrics=metrics, current_epoch=epoch), None)
         return objective(settings)
 
     trials = search(config(n_trials=12), tmp_path / "a.sqlite", attempt)

@@ -2,12 +2,13 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 
-from src.classifiers.checkpoints import load_checkpoint
+from src.classifiers.checkpoints import AtomicCheckpointIO, load_checkpoint
 from src.classifiers.module import MultitaskModule
 from src.errors import ArtifactError, ConfigError, DataError
 
@@ -82,17 +83,63 @@ def test_a_checkpoint_of_another_config_is_refused(pipeline):
     (run,) = pipeline.runs("image_only")
     (run / "manifest.json").unlink()
     checkpoint = load_checkpoint(run / "last.ckpt")
-    torch.save({**checkpoint, "definition_hash": "other"}, run / "last.ckpt")
+    AtomicCheckpointIO().save_checkpoint({**checkpoint, "definition_hash": "other"}, run / "last.ckpt")
     with pytest.raises(ArtifactError, match=r"belongs to another config .* force=true"):
         pipeline.classify("image_only")
 
 
-def test_a_damaged_checkpoint_is_named(pipeline):
-    pipeline.classify("image_only")
-    (run,) = pipeline.runs("image_only")
-    (run / "manifest.json").unlink()
-    (run / "last.ckpt").write_bytes((run / "last.ckpt").read_bytes()[:1000])
-    with pytest.raises(ArtifactError, match=r"last\.ckpt cannot be read"):
+def interrupt(pipeline, monkeypatch):
+    """Stop a run of three epochs in the last one; returns its directory."""
+    step = MultitaskModule.training_step
+
+    def stop_in_the_third_epoch(self, batch, batch_idx):
+        if self.current_epoch == 2:
+            raise RuntimeError("stopped")
+        return step(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MultitaskModule, "training_step", stop_in_the_third_epoch)
+        with pytest.raises(RuntimeError, match="stopped"):
+            pipeline.classify("image_only", "epochs=3")
+    return pipeline.runs("image_only")[0]
+
+
+def test_training_goes_on_from_the_checkpoint_before_a_damaged_one(
+    pipeline, shared_pipeline, monkeypatch, caplog, tmp_path
+):
+    other = shared_pipeline.at(tmp_path / "other")
+    shutil.copytree(shared_pipeline.outputs_dir, other.outputs_dir)
+    whole = other.classify("image_only", "epochs=3")
+    run = interrupt(pipeline, monkeypatch)
+    content = bytearray((run / "last.ckpt").read_bytes())
+    content[len(content) // 2] ^= 1  # one bit of a weight, which torch.load might not notice
+    (run / "last.ckpt").write_bytes(content)
+    assert pipeline.classify("image_only", "epochs=3") == whole
+    assert "last.ckpt is damaged: its SHA-256 should be" in caplog.text
+    assert "Going on from the checkpoint before it" in caplog.text
+    assert not list(run.glob("previous*"))
+
+
+def test_damaged_checkpoints_are_named(pipeline, monkeypatch):
+    run = interrupt(pipeline, monkeypatch)
+    for name in ("last.ckpt", "previous.ckpt"):
+        (run / name).write_bytes((run / name).read_bytes()[:1000])
+    with pytest.raises(ArtifactError, match=r"previous\.ckpt is damaged: its SHA-256"):
+        pipeline.classify("image_only", "epochs=3")
+    for path in run.glob("*.sha256"):
+        path.unlink()
+    with pytest.raises(ArtifactError, match=r"previous\.ckpt cannot be read"):
+        pipeline.classify("image_only", "epochs=3")
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError(),
+                                   RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")])  # fmt: skip
+def test_a_batch_that_does_not_fit_says_what_to_lower(pipeline, monkeypatch, error):
+    def exhausted(*_):
+        raise error
+
+    monkeypatch.setattr("src.classifiers.module.classification_loss", exhausted)
+    with pytest.raises(ConfigError, match="Lower batch_size"):
         pipeline.classify("image_only")
 
 
