@@ -17,7 +17,7 @@ register_configs()
 @hydra.main(version_base="1.3", config_path="configs", config_name="predict_testset")
 def main(cfg: DictConfig) -> dict[str, Any]:
     """Compose the config, run the stage, return its metrics."""
-    from src.classifiers.predict import predict  # heavy imports only once the config is known to be good
+    from src.deployment.predict import predict  # heavy imports only once the config is known to be good
 
     return run_stage(predict, cfg)
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 
-from src.classifiers.predict import predict
 from src.classifiers.tuning import train_or_tune
 from src.config import register_configs, to_dataclass
 from src.data.prepare import prepare_dataset
+from src.deployment.predict import predict
 from src.evaluation.evaluate import evaluate
 from src.recommenders.train import train_recommender
 

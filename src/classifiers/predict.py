@@ -25,19 +25,6 @@ from src.runs import is_finished
 logger = logging.getLogger(__name__)
 
 
-def predict(cfg: PredictConfig) -> dict[str, Any]:
-    """Label new images where ``images`` names some, export a model where ``export`` does, else predict the test set."""
-    if cfg.export is not None:
-        from src.classifiers.export import export_model
-
-        return export_model(cfg)
-    if cfg.images is None:
-        return predict_testset(cfg)
-    from src.classifiers.label_images import label_images
-
-    return label_images(cfg)
-
-
 def predict_testset(cfg: PredictConfig) -> dict[str, Any]:
     """Write ``predictions.npz`` into each finished run of the study, and list the runs in ``results.yaml``.
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from src.artifacts import atomic_path
-from src.classifiers.calibration import Calibration
+from src.deployment.calibration import Calibration
 
 LABELS_CSV, LABELS_JSONL, FEATURES_FILE = "labels.csv", "labels.jsonl", "features.parquet"
 

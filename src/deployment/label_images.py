@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from src.classifiers.contact_sheet import ContactSheet
-from src.classifiers.finished_run import choose_run
-from src.classifiers.label_files import FeatureFile, LabelFiles
 from src.classifiers.network import MultitaskNetwork
 from src.config import PredictConfig
 from src.data.new_images import load_batches
+from src.deployment.contact_sheet import ContactSheet
+from src.deployment.finished_run import choose_run
+from src.deployment.label_files import FeatureFile, LabelFiles
 from src.errors import ConfigError, DataError
 from src.machine import n_cores
 

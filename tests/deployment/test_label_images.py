@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from src.artifacts import Predictions
-from src.classifiers.finished_run import choose_run
 from src.data.new_images import find_images
+from src.deployment.finished_run import choose_run
 from src.errors import ArtifactError, ConfigError, DataError
 from tests.pipeline import Pipeline
 

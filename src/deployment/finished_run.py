@@ -19,12 +19,12 @@ from src.artifacts import (
     load_json,
     load_yaml,
 )
-from src.classifiers.calibration import CALIBRATION_FILE, Calibration, expected_calibration_error, fit_calibration
 from src.classifiers.inference import load_network, score_items
 from src.classifiers.network import MultitaskNetwork
 from src.config import DatasetConfig
 from src.data.folds import TRAIN, VAL, FoldData, load_manifest, open_fold
 from src.data.store import ImageStore
+from src.deployment.calibration import CALIBRATION_FILE, Calibration, expected_calibration_error, fit_calibration
 from src.errors import ArtifactError, ConfigError
 from src.recommenders.locate import RECOMMENDER
 from src.runs import content_hash, is_finished

@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from src.artifacts import Predictions
-from src.classifiers.finished_run import choose_run
+from src.deployment.finished_run import choose_run
 from src.errors import ConfigError
 
 HEAVY = ("torch", "torchvision", "lightning", "hydra", "timm", "pandas", "sklearn", "src")

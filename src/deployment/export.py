@@ -10,18 +10,18 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.export import Dim
 
-from src import exported
 from src.artifacts import METRICS_FILE, atomic_path, load_json, save_json, save_text
-from src.classifiers.calibration import FALLBACK_THRESHOLD, Calibration
-from src.classifiers.finished_run import FinishedRun, choose_run
 from src.classifiers.network import MultitaskNetwork
 from src.config import PredictConfig, check_choice
 from src.data import decode
+from src.deployment.calibration import FALLBACK_THRESHOLD, Calibration
+from src.deployment.finished_run import FinishedRun, choose_run
 from src.runs import plain
 
 logger = logging.getLogger(__name__)
 
 FORMATS = {"onnx": "model.onnx", "torch_export": "model.pt2", "safetensors": "model.safetensors"}
+STANDALONE = Path(__file__).parent / "standalone" / "label_images.py"
 LARGEST_LOGIT = 16.0  # calibration clips scores this far out
 
 CARD_SETTINGS = (
@@ -114,7 +114,7 @@ def export_model(cfg: PredictConfig) -> dict[str, Any]:
     )
     save_text(folder / "README.md", model_card(run, calibration, kind))
     if kind != "safetensors":
-        for module in (decode.__file__, Path(exported.__file__).parent / "label_images.py"):
+        for module in (decode.__file__, STANDALONE):
             shutil.copy(str(module), folder)
     logger.info("Exported %s to %s", run.directory, folder)
     return {"run": str(run.directory), "results": str(folder)}

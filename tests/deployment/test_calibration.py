@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit, logit
 from sklearn.metrics import f1_score
 
-from src.classifiers.calibration import Calibration, expected_calibration_error, fit_calibration
+from src.deployment.calibration import Calibration, expected_calibration_error, fit_calibration
 from src.errors import ArtifactError
 
 

@@ -1,0 +1,20 @@
+"""The stage ``main_predict_testset.py``: scores of the test set, labels of new images, or a model to take elsewhere."""
+
+from typing import Any
+
+from src.config import PredictConfig
+
+
+def predict(cfg: PredictConfig) -> dict[str, Any]:
+    """Export a run where ``export`` is set, label new images where ``images`` is, else predict the test set."""
+    if cfg.export is not None:
+        from src.deployment.export import export_model
+
+        return export_model(cfg)
+    if cfg.images is not None:
+        from src.deployment.label_images import label_images
+
+        return label_images(cfg)
+    from src.classifiers.predict import predict_testset
+
+    return predict_testset(cfg)
