@@ -1,5 +1,6 @@
 """From a composed config to a run: settings resolved, checked, named, and hashed."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from operator import attrgetter
@@ -38,7 +39,7 @@ class Requirements:
 
 
 def resolve(cfg: ClassifierTrainingConfig) -> ClassifierTrainingConfig:
-    """Fill each tunable setting that is null: from the tuned config of this label ratio, else from the defaults.
+    """Fill each tunable setting that is null: from what was tuned for this label ratio, else from the defaults.
 
     Raises:
         ConfigError: A value is out of range, or a tuned setting is unknown.
@@ -46,7 +47,7 @@ def resolve(cfg: ClassifierTrainingConfig) -> ClassifierTrainingConfig:
     entries = cfg.tuned
     if not entries and not cfg.tune and cfg.method.control_of is not None:
         entries = _load_tuned(cfg, cfg.method.control_of)
-    tuned = entries.get(ratio_key(cfg.label_ratio), {}).get("settings", {})
+    tuned = tuned_settings(entries, cfg.label_ratio)
     unknown = set(tuned) - set(TUNABLE)
     if unknown:
         raise ConfigError(f"The tuned config sets {sorted(unknown)}; it may set {', '.join(TUNABLE)}.")
@@ -77,6 +78,15 @@ def requirements(cfg: ClassifierTrainingConfig) -> Requirements:
 def ratio_key(label_ratio: float) -> str:
     """A label ratio as it stands in file names and tuned configs."""
     return f"{label_ratio:g}"
+
+
+def tuned_settings(entries: Mapping[str, Mapping[str, Any]], label_ratio: float) -> Mapping[str, Any]:
+    """Settings tuned for a label ratio, or for the nearest one (by quotient) that was tuned; empty if none was."""
+    if not entries:
+        return {}
+    nearest = min(entries, key=lambda ratio: abs(math.log(max(float(ratio), 1e-6) / max(label_ratio, 1e-6))))
+    settings: Mapping[str, Any] = entries[nearest].get("settings", {})
+    return settings
 
 
 def tuned_path(cfg: ClassifierTrainingConfig, method: str) -> Path:
@@ -154,7 +164,7 @@ def fine_tuning_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> tuple[Path
 def teacher_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> tuple[Path, str, Mapping[str, Any]]:
     """Parent, name and definition of the image_only run, otherwise of the same settings, that gives soft labels."""
     tuned = _load_tuned(cfg, IMAGE_ONLY)
-    has_own_lr = "lr" in tuned.get(ratio_key(cfg.label_ratio), {}).get("settings", {})
+    has_own_lr = "lr" in tuned_settings(tuned, cfg.label_ratio)
     untuned: dict[str, Any] = dict.fromkeys(TUNABLE) | {"lr": None if has_own_lr else cfg.lr}
     return fine_tuning_run(resolve(replace(cfg, method=MethodConfig(name=IMAGE_ONLY), tuned=tuned, **untuned)), fold)
 

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from src.classifiers.settings import fine_tuning_run, load_fold, requirements, resolve
+from src.classifiers.settings import fine_tuning_run, load_fold, requirements, resolve, tuned_settings
 from src.errors import ConfigError
 from src.runs import run_directory
 
@@ -16,7 +16,7 @@ def test_settings_come_from_the_command_then_tuning_then_the_method(shared_pipel
     mtl, tuned = "method=mtl_uniform", {"alpha": 0.5}
     assert resolved(shared_pipeline, mtl).alpha == 0.2
     assert resolved(shared_pipeline, mtl, "label_ratio=0.2", tuned=tuned).alpha == 0.5
-    assert resolved(shared_pipeline, mtl, "label_ratio=0.4", tuned=tuned).alpha == 0.2
+    assert resolved(shared_pipeline, mtl, "label_ratio=0.4").alpha == 0.2
     assert resolved(shared_pipeline, mtl, "label_ratio=0.2", "alpha=0.7", tuned=tuned).alpha == 0.7
 
 
@@ -67,3 +67,18 @@ def test_the_recommender_does_not_define_a_run_without_cf(shared_pipeline):
 def test_settings_out_of_range_are_refused(shared_pipeline, override, message):
     with pytest.raises(ConfigError, match=message):
         resolved(shared_pipeline, override)
+
+
+def test_settings_come_from_the_nearest_tuned_label_ratio():
+    entries = {"0.2": {"settings": {"alpha": 1.0}}, "1": {"settings": {"alpha": 0.05}}}
+    found = {ratio: tuned_settings(entries, ratio)["alpha"] for ratio in (0.05, 0.2, 0.4, 0.5, 1.0)}
+    assert found == {0.05: 1.0, 0.2: 1.0, 0.4: 1.0, 0.5: 0.05, 1.0: 0.05}
+    assert tuned_settings({}, 0.3) == {}
+
+
+def test_later_settings_leave_earlier_runs_their_names(shared_pipeline):
+    base = directory(shared_pipeline, "method=cf_distill", "label_ratio=0.4")
+    unset = ["ema_decay=0", "early_stopping=null", "method.temperature=1", "method.soft_weight=none"]
+    assert directory(shared_pipeline, "method=cf_distill", "label_ratio=0.4", *unset) == base
+    for change in ("ema_decay=0.9", "early_stopping=3", "method.temperature=2", "method.soft_weight=certainty"):
+        assert directory(shared_pipeline, "method=cf_distill", "label_ratio=0.4", change) != base
