@@ -65,6 +65,14 @@ def main() -> None:
         lines += ["|---|" + "---:|" * len(loops)]
         columns = [load(name)["milliseconds"] for name in loops]
         lines += [f"| {part} | {' | '.join(f'{column[part]:.1f}' for column in columns)} |" for part in columns[0]]
+    if (RESULTS / "frozen_stages.json").is_file():
+        result = load("frozen_stages")
+        lines += ["", f"Steps with EfficientNet-Lite0's first stages frozen, {result['image_size']} px, batch "]
+        lines[-1] += f"{result['batch']}:"
+        lines += ["", "| frozen stages | faster by | learned parameters |", "|---:|---:|---:|"]
+        for row in result["rows"][1:]:
+            spread = f"{row['ratio']:.2f}x ({row['low']:.2f} to {row['high']:.2f})"
+            lines.append(f"| {row['frozen_stages']} | {spread} | {row['learned']:,} |")
     if (RESULTS / "sampled_softmax.json").is_file():
         result = load("sampled_softmax")
         lines += ["", f"The VAE's sampled softmax, {result['n_items']:,} items, {result['steps']} steps of "]

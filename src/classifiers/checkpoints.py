@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
@@ -28,7 +28,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         path = Path(path)
         with atomic_path(path) as temporary:
             with temporary.open("wb") as stream:
-                torch.save(checkpoint, stream)  # a stream, since a path's name would become part of the file
+                _write(checkpoint, stream)
             digest = sha256_of_file(temporary)
             if path.name == LAST and path.is_file():
                 for old in (path, _digest_path(path)):
@@ -104,6 +104,16 @@ def load_weights(network: MultitaskNetwork, path: Path, definition_hash: str) ->
         if name.startswith(NETWORK_PREFIX)
     }
     network.load_state_dict(state)
+
+
+def _write(checkpoint: dict[str, Any], stream: IO[bytes]) -> None:
+    """To a stream, since a path's name would become part of the file."""
+    try:
+        torch.save(checkpoint, stream)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):  # a full disk, which torch reports as a defect of its own
+            raise error.__context__ from None
+        raise
 
 
 def _digest_path(path: Path) -> Path:

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import math
 import re
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from src.artifacts import CONFIG_FILE, save_yaml
 from src.classifiers.batches import StepSampler, TrainingBatches
@@ -34,6 +36,7 @@ from src.runs import Run, content_hash, plain
 
 logger = logging.getLogger(__name__)
 
+STOPPED = 128 + signal.SIGTERM
 NATIVE_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")  # as torch.cpu.get_capabilities() names them
 
 
@@ -97,13 +100,16 @@ def _fit(
         raise ConfigError(f"batch_size {cfg.batch_size} should be a multiple of the {n_ranks} devices.")
     batches = TrainingBatches(cfg, inputs, store, rank, n_ranks)
     sampler = StepSampler(module.steps_per_epoch, lambda: trainer.global_step)
-    trainer.fit(
-        module,
-        batch_loader(batches, sampler=sampler, num_workers=cfg.trainer.num_workers),
-        batch_loader(_validation_batches(cfg, inputs, store, rank, n_ranks)),
-        ckpt_path=find_resumable(directory),
-        weights_only=True,
-    )
+    try:
+        trainer.fit(
+            module,
+            batch_loader(batches, sampler=sampler, num_workers=cfg.trainer.num_workers),
+            batch_loader(_validation_batches(cfg, inputs, store, rank, n_ranks)),
+            ckpt_path=find_resumable(directory),
+            weights_only=True,
+        )
+    except SIGTERMException:
+        raise SystemExit(STOPPED) from None  # Lightning's own has the exit status of success
 
 
 def _validation_batches(
