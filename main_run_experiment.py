@@ -9,6 +9,7 @@ import sys
 
 from src.config import register_configs
 from src.entry import report_errors
+from src.experiments.overrides import sort_overrides
 
 register_configs()
 
@@ -29,7 +30,8 @@ def main() -> None:
     arguments = parser.parse_intermixed_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stdout)
     with report_errors():
-        from src.experiments.run import run_experiment  # heavy imports only once the arguments are known to be good
+        sort_overrides(arguments.overrides)  # a mistyped one is answered before anything heavy is imported
+        from src.experiments.run import run_experiment
 
         sys.exit(run_experiment(arguments.overrides, dry_run=arguments.dry_run))
 

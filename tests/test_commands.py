@@ -16,7 +16,7 @@ def call(command, *overrides, cwd=ROOT):
     )
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [*STAGES, "run_experiment"])
 def test_help_and_a_mistyped_key(stage):
     assert call(f"main_{stage}.py", "--help").returncode == 0
     mistyped = call(f"main_{stage}.py", "outputs_dirr=x")
