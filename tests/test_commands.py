@@ -21,7 +21,7 @@ def test_help_and_a_mistyped_key(stage):
     assert call(f"main_{stage}.py", "--help").returncode == 0
     mistyped = call(f"main_{stage}.py", "outputs_dirr=x")
     assert mistyped.returncode == 1
-    assert "outputs_dirr" in mistyped.stderr
+    assert "outputs_dirr" in mistyped.stderr + mistyped.stdout
 
 
 @pytest.mark.parametrize("group", ["dataset", "method", "backbone", "recommender", "optimizer"])
