@@ -56,6 +56,7 @@ def test_every_settings_file_composes():
         compose_config("train_classifier", f"settings={path.stem}")
 
 
+@pytest.mark.slow
 def test_methods_list_equally_many_trials():
     counts = {}
     for path in sorted((CONFIGS / "method").glob("*.yaml")):

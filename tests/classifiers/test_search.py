@@ -55,6 +55,7 @@ def test_listed_trials_come_first_with_defaults_filled_in_and_drawn_ones_get_bet
 
 
 @pytest.mark.parametrize("cut", [0, 1, 6])
+@pytest.mark.slow
 def test_a_search_that_was_cut_off_draws_what_an_uninterrupted_one_draws(tmp_path, cut):
     whole = search(config(), tmp_path / "whole.sqlite", Attempts())
     attempts = Attempts(cut)

@@ -17,13 +17,17 @@ METHODS = (
     *("cf_distill", "mtl_distill", "mtl_random"),
 )
 
+FAST = ("image_only", "sequential", "mtl_loss", "cf_distill")
+
 
 def weights(run):
     state = load_checkpoint(run / "best.ckpt")["state_dict"]
     return {name: value for name, value in state.items() if not name.startswith("network.cf_head")}
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in METHODS]
+)
 def test_every_method_trains_and_its_loss_falls(pipeline, method):
     metrics = pipeline.classify(method, "label_ratio=0.4", "epochs=4")
     (run,) = pipeline.runs(method)
@@ -52,6 +56,7 @@ def test_alpha_matters_otherwise(pipeline):
     assert any(not torch.equal(plain[name], mtl[name]) for name in plain)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_another_one_others(pipeline):
     pipeline.classify("image_only")
     (run,) = pipeline.runs("image_only")

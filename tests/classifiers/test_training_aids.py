@@ -15,6 +15,7 @@ def weights(run, name="best.ckpt"):
     return torch.load(run / name, weights_only=True)
 
 
+@pytest.mark.slow
 def test_averaged_weights_are_validated_and_kept(pipeline):
     pipeline.classify("image_only", "ema_decay=0.9")
     (run,) = pipeline.runs("image_only")
@@ -64,6 +65,7 @@ def test_training_ends_where_validation_stops_getting_better(pipeline):
         pipeline.classify("image_only", "early_stopping=0")
 
 
+@pytest.mark.slow
 def test_tensorboard_gets_curves_and_throughput(pipeline):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -154,6 +154,7 @@ def run_until(condition, *overrides):
     assert process.wait() == -9
 
 
+@pytest.mark.slow
 def test_killed_and_restarted(web, folder, tmp_path):
     urls = [web.page(f"/{n}.png", reply(picture(n))) for n in range(5)]
     urls.append(web.page("/slow.png", reply(picture(5), pause=0.05, at_once=100), reply(picture(5))))

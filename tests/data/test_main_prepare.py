@@ -19,6 +19,7 @@ def run(*overrides):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_new_dataset_by_overrides_alone(tmp_path):
     folder = write_tiny_dataset(tmp_path / "raw", n_items=20, n_users=10)
     before = set(ROOT.iterdir())

@@ -31,6 +31,7 @@ def trained(shared_pipeline, tmp_path_factory):
     return pipeline
 
 
+@pytest.mark.slow
 def test_the_onnx_models_scores_and_probabilities_are_the_runs(trained, tmp_path):
     folder = Path(trained.run("predict_testset", "export=onnx")["results"])
     run = choose_run(trained.outputs_dir / "tiny", "main", None)

@@ -32,6 +32,7 @@ def _bytes(folder) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
+@pytest.mark.slow
 def test_all_files_are_written_and_equal_seeds_give_equal_bytes(tmp_path):
     write_outputs(tmp_path / "toys", EFFECTS, ratios=(0.5, 1.0))
     folder = tmp_path / "toys" / "evaluation"

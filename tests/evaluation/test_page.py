@@ -62,6 +62,7 @@ def test_names_are_escaped(tmp_path):
     assert "a &lt;b&gt; &amp; c" in page
 
 
+@pytest.mark.slow
 def test_a_page_over_all_datasets(tmp_path):
     for name in ("toys", "films"):
         write_outputs(tmp_path / name, {"image_only": 0.0, "mtl_loss": 1.5})
@@ -70,6 +71,7 @@ def test_a_page_over_all_datasets(tmp_path):
     assert page.index("<h2>films</h2>") < page.index("<h2>toys</h2>")
 
 
+@pytest.mark.slow
 def test_statistics_pictures_and_neighbours_of_a_prepared_dataset(pipeline):
     for method in ("image_only", "mtl_uniform"):
         pipeline.classify(method)

@@ -60,6 +60,7 @@ def test_cells_are_all_combinations_and_share_what_the_command_says():
     assert {"method=image_only", "label_ratio=0.2,1.0", "fold=0,1,2", "seed=0,7", "epochs=3"} <= set(step.arguments)
 
 
+@pytest.mark.slow
 def test_every_experiment_and_every_dataset_can_be_planned():
     for path in sorted((CONFIGS / "experiment").glob("*.yaml")):
         assert steps_of(f"experiment={path.stem}")

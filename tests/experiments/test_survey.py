@@ -38,6 +38,7 @@ def test_runs_are_found_by_what_defines_them(pipeline):
     assert surveyed(pipeline, *experiment, "lr=0.02")[2][2][0].state == State.MISSING
 
 
+@pytest.mark.slow
 def test_estimates_come_from_finished_runs_of_the_same_cost(pipeline):
     pipeline.classify("image_only")
     path = pipeline.runs("image_only")[0] / MANIFEST_FILE
