@@ -4,17 +4,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-
+from src import entry
 from src.classifiers.tuning import train_or_tune
-from src.config import register_configs, to_dataclass
+from src.config import register_configs
 from src.data.prepare import prepare_dataset
 from src.deployment.predict import predict
 from src.evaluation.evaluate import evaluate
 from src.recommenders.train import train_recommender
 
-ROOT = Path(__file__).parents[1]
-CONFIGS = ROOT / "configs"
+ROOT, CONFIGS = entry.ROOT, entry.CONFIGS
 STAGES = {
     "prepare_dataset": prepare_dataset,
     "train_recommender": train_recommender,
@@ -38,8 +36,7 @@ SMALL_CLASSIFIER = (
 def compose_config(config_name: str, *overrides: str) -> Any:
     """The config dataclass of an entry script called with ``overrides``."""
     register_configs()
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
-        return to_dataclass(compose(config_name, overrides=list(overrides)))
+    return entry.compose_config(config_name, overrides)
 
 
 @dataclass(frozen=True)

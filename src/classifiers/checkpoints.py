@@ -34,6 +34,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 for old in (path, _digest_path(path)):
                     if old.is_file():
                         old.replace(path.with_name(old.name.replace(LAST, PREVIOUS)))
+            _digest_path(path).unlink(missing_ok=True)  # of the file that is about to be replaced
         save_text(_digest_path(path), f"{digest}\n")
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """An experiment from its command line to its tables: existing engines start the runs, the stages do the work."""
 
 import logging
-import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 
 from omegaconf import OmegaConf
@@ -95,11 +95,7 @@ def describe(
     """The state of each step, and with ``every_cell`` each cell that is not finished, as text."""
     lines = [f"{cfg.title} ({cfg.dataset})"]
     for step, cells in zip(steps, surveyed, strict=True):
-        counts = ", ".join(
-            f"{n} {state}"
-            for state in State
-            if (n := sum(cell.state == state for cell in cells)) or state == "finished"
-        )
+        counts = ", ".join(f"{n} {state}" for state, n in Counter(cell.state for cell in cells).items())
         lines.append(f"{step.title}: {counts}{_duration(cells)}")
         if every_cell:
             to_do = [cell for cell in cells if cell.state != State.FINISHED]
@@ -135,4 +131,4 @@ def _call(stage: str, arguments: Sequence[str]) -> bool:
     """Run a stage's entry script in a process of its own, its output on ours; whether it succeeded."""
     sys.stdout.flush()
     command = [sys.executable, str(ROOT / f"main_{stage}.py"), *arguments]
-    return subprocess.run(command, check=False, env=os.environ).returncode == 0
+    return subprocess.run(command, check=False).returncode == 0
