@@ -17,7 +17,9 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+import pyarrow
 import yaml
+from pyarrow import parquet
 
 from src.errors import ArtifactError
 
@@ -85,10 +87,19 @@ def save_table(path: Path, table: pd.DataFrame) -> None:
 
 def load_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     """Read a Parquet table and check that it has exactly ``columns``."""
-    table: pd.DataFrame = _load(path, lambda: pd.read_parquet(path))
+    table: pd.DataFrame = _load(path, lambda: _read_columns(path))
     if tuple(table.columns) != columns:
         raise ArtifactError(f"{path} should have the columns {list(columns)}, but has {list(table.columns)}.")
     return table
+
+
+def _read_columns(path: Path) -> pd.DataFrame:
+    """A Parquet table read column by column: half the memory of all at once where there are many distinct names."""
+    columns = {}
+    for name in parquet.read_schema(path).names:
+        columns[name] = parquet.read_table(path, columns=[name], pre_buffer=False).to_pandas(self_destruct=True)[name]
+        pyarrow.default_memory_pool().release_unused()
+    return pd.DataFrame(columns, copy=False)
 
 
 def sha256_of_file(path: Path) -> str:

@@ -135,9 +135,7 @@ def _build_trainer(
     loggers = build_loggers(cfg, directory)
     watch = [Throughput()] if loggers else []
     return lightning.Trainer(
-        accelerator=cfg.trainer.accelerator,
-        devices=cfg.trainer.devices if cfg.trainer.devices == "auto" else int(cfg.trainer.devices),
-        num_nodes=cfg.trainer.num_nodes,
+        **cfg.trainer.devices_used,
         strategy=strategy,
         precision=usable_precision(cfg.precision, cfg.trainer.accelerator),  # type: ignore[arg-type]  # checked there
         max_epochs=cfg.epochs * len(cfg.method.phases),

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from src.config import LossConfig
+
 MAX_EXPONENT = 10.0
 
 
@@ -20,6 +22,35 @@ def classification_loss(logits: Tensor, targets: Tensor, positive_weight: Tensor
     return F.binary_cross_entropy_with_logits(
         logits.float(), targets, pos_weight=positive_weight, reduction="none"
     ).mean(dim=1)
+
+
+def asymmetric_loss(logits: Tensor, targets: Tensor, positive_weight: Tensor, cfg: LossConfig) -> Tensor:
+    """Class-balanced cross-entropy in which well-ranked labels count little, negatives less than positives, [B].
+
+    -y (1 - p)^gamma_positive log p - (1 - y) q^gamma_negative log(1 - q), q = max(p - margin, 0): most of a rare
+    label's negatives are easy, and no longer outweigh its few positives.
+
+    Args:
+        logits: [B, N].
+        targets: [B, N], 0 to 1; soft targets are mixtures of both terms.
+        positive_weight: [N], weight of each class's positive term.
+        cfg: The exponents and the margin.
+
+    Source: Ridnik et al., Asymmetric loss for multi-label classification, 2021.
+    """
+    logits = logits.float()
+    probs = logits.sigmoid()
+    shifted = (probs - cfg.probability_margin).clamp(min=0)
+    positive = positive_weight * (1 - probs).pow(cfg.gamma_positive) * F.logsigmoid(logits)
+    negative = shifted.pow(cfg.gamma_negative) * torch.log1p(-shifted.clamp(max=1 - 1e-7))
+    return -(targets * positive + (1 - targets) * negative).mean(dim=1)
+
+
+def label_loss(logits: Tensor, targets: Tensor, positive_weight: Tensor, cfg: LossConfig) -> Tensor:
+    """The main loss that ``cfg.label`` names, of logits and targets [B, N]: [B]."""
+    if cfg.label == "asymmetric":
+        return asymmetric_loss(logits, targets, positive_weight, cfg)
+    return classification_loss(logits, targets, positive_weight)
 
 
 def positive_weights(n_positives: Tensor, n_labelled: int, scheme: str) -> Tensor:

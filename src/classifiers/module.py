@@ -6,13 +6,14 @@ import lightning
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from src.classifiers.checkpoints import check_definition
 from src.classifiers.inputs import TrainingInputs
-from src.classifiers.losses import classification_loss, reconstruction_loss, triplet_loss
+from src.classifiers.losses import label_loss, reconstruction_loss, triplet_loss
 from src.classifiers.network import MultitaskNetwork
 from src.classifiers.schedule import build_optimizer
+from src.classifiers.settings import requirements
 from src.config import ClassifierTrainingConfig
 from src.data.transforms import color_augment
 from src.errors import DataError
@@ -20,6 +21,7 @@ from src.evaluation.metrics import mean_average_precision
 from src.runs import derive_seed
 
 SELECTION_METRIC = "val/selection"
+LABEL, AUXILIARY = "label", "auxiliary"
 
 
 class MultitaskModule(lightning.LightningModule):
@@ -42,6 +44,10 @@ class MultitaskModule(lightning.LightningModule):
         self.network = network
         self.positive_weight: Tensor
         self.register_buffer("positive_weight", inputs.positive_weight, persistent=False)
+        self.log_variance: nn.ParameterDict | None = None
+        if cfg.method.task_weights == "learned":
+            trained = (LABEL, AUXILIARY) if requirements(cfg).vectors else (LABEL,)
+            self.log_variance = nn.ParameterDict({name: torch.zeros(()) for name in trained})
         self._cfg, self._inputs = cfg, inputs
         self.steps_per_epoch, self._definition_hash = steps_per_epoch, definition_hash
         self._sums: dict[str, Tensor] = {}
@@ -51,9 +57,7 @@ class MultitaskModule(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """One optimizer; its schedule advances by step and starts anew with each phase."""
         steps = self.steps_per_epoch * self._cfg.epochs
-        optimizer, schedule = build_optimizer(
-            self.network.parameters(), self._cfg.optimizer, float(self._cfg.lr or 0), steps
-        )
+        optimizer, schedule = build_optimizer(self.parameters(), self._cfg.optimizer, float(self._cfg.lr or 0), steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_epoch_start(self) -> None:
@@ -74,13 +78,14 @@ class MultitaskModule(lightning.LightningModule):
         logits, cf_pred = self.network(self._augment(batch, self._step(batch_idx)))
         losses: dict[str, Tensor] = {}
         if phase.label:
-            per_image = classification_loss(logits[: len(batch["targets"])], batch["targets"], self.positive_weight)
-            losses["label"] = phase.label * self._masked_mean(per_image, batch["target_weight"])
+            own = logits[: len(batch["targets"])]
+            per_image = label_loss(own, batch["targets"], self.positive_weight, self._cfg.loss)
+            losses[LABEL] = phase.label * self._masked_mean(per_image, batch["target_weight"])
         if phase.auxiliary and cf_pred is not None:
             per_image = batch["confidence"] * self._auxiliary(cf_pred, batch)
             weight = phase.auxiliary * float(self._cfg.alpha or 0)
-            losses["auxiliary"] = weight * self._masked_mean(per_image, batch["has_cf_target"])
-        loss = torch.stack(list(losses.values())).sum()
+            losses[AUXILIARY] = weight * self._masked_mean(per_image, batch["has_cf_target"])
+        loss = self._total(losses)
         if not torch.isfinite(loss):
             items = batch["item"].tolist()
             raise DataError(
@@ -108,7 +113,7 @@ class MultitaskModule(lightning.LightningModule):
         scores[index[index >= 0]] = logits[index >= 0]
         targets = torch.from_numpy(self._inputs.val_targets).to(scores)
         value = mean_average_precision(self._inputs.val_targets, scores.cpu().numpy())
-        loss = classification_loss(scores, targets, self.positive_weight).mean()
+        loss = label_loss(scores, targets, self.positive_weight, self._cfg.loss).mean()
         phase = self._cfg.method.phases[self.current_epoch // self._cfg.epochs]
         self.log(SELECTION_METRIC, value if phase.selects and np.isfinite(value) else 0.0, rank_zero_only=True)
         self._val_metrics = {"val/mAP": value, "val/loss": loss.item()}
@@ -118,7 +123,9 @@ class MultitaskModule(lightning.LightningModule):
         means = {name: self._mean_over_devices(total) / self.steps_per_epoch for name, total in self._sums.items()}
         train = {f"train/{name}": mean.item() for name, mean in means.items()}
         lr = self.trainer.optimizers[0].param_groups[0]["lr"]
-        return {"epoch": self.current_epoch, **train, **self._val_metrics, "lr": lr}
+        learned = [] if self.log_variance is None else self.log_variance.items()
+        precision = {f"weight/{name}": (-value).exp().item() for name, value in learned}
+        return {"epoch": self.current_epoch, **train, **self._val_metrics, **precision, "lr": lr}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Tie the checkpoint to this run's definition."""
@@ -127,6 +134,16 @@ class MultitaskModule(lightning.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another run."""
         check_definition(checkpoint, self._definition_hash)
+
+    def _total(self, losses: dict[str, Tensor]) -> Tensor:
+        """Sum of the losses; with learned weights each times its precision exp(-s), plus s.
+
+        Source: Kendall, Gal and Cipolla, Multi-task learning using uncertainty to weigh losses, 2018.
+        """
+        if self.log_variance is not None:
+            pairs = [(loss, self.log_variance[name]) for name, loss in losses.items()]
+            return torch.stack([(-log_variance).exp() * loss + log_variance for loss, log_variance in pairs]).sum()
+        return torch.stack(list(losses.values())).sum()
 
     def _step(self, batch_idx: int) -> int:
         return self.current_epoch * self.steps_per_epoch + batch_idx

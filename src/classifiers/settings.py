@@ -3,7 +3,8 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from operator import attrgetter
+from functools import reduce
+from operator import attrgetter, getitem
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,17 @@ CF2LABEL, IMAGE_ONLY = "cf2label", "image_only"
 OPTIONAL = ("ema_decay", "early_stopping")
 """Settings that define a run only where they are set, so that runs from before there were any keep their names."""
 
-LATER = (("", "temperature", 1.0), ("", "soft_weight", "none"), ("confidence", "unlabelled", "mean"))
-"""Likewise settings of a method: its part, name, and the value that changes nothing."""
+LATER: dict[tuple[str, ...], Any] = {
+    ("method", "temperature"): 1.0,
+    ("method", "soft_weight"): "none",
+    ("method", "task_weights"): "fixed",
+    ("method", "confidence", "unlabelled"): "mean",
+    ("loss", "label"): "cross_entropy",
+    ("loss", "gamma_positive"): 0.0,
+    ("loss", "gamma_negative"): 4.0,
+    ("loss", "probability_margin"): 0.05,
+}
+"""Likewise settings of a part, with the value that changes nothing."""
 
 TUNABLE = ("alpha", "distill_lambda", "lr", "standardize_vectors")
 
@@ -106,7 +116,8 @@ def load_fold(cfg: ClassifierTrainingConfig) -> FoldData:
 
 def vectors_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> RecommenderRun:
     """The CF model's run whose vectors the config needs."""
-    return RecommenderRun(dataset_dir(cfg), cfg.recommender, cfg.fold, cfg.recommender_seed, fold.interactions_digest)
+    digest = fold.interactions_digest
+    return RecommenderRun(dataset_dir(cfg), cfg.recommender, cfg.fold, cfg.recommender_seed, digest, cfg.leaks)
 
 
 def cf2label_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> tuple[Path, str, Mapping[str, Any]]:
@@ -137,9 +148,9 @@ def fine_tuning_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> tuple[Path
     }
     for name in ("trials", "search", "control_of"):  # what they lead to stands among the settings
         settings["method"].pop(name)
-    for part, name, default in LATER:
-        section = settings["method"][part] if part else settings["method"]
-        if section[name] == default:
+    for (*parts, name), unset in LATER.items():
+        section = reduce(getitem, parts, settings)
+        if section[name] == unset:
             section.pop(name)
     settings["eval_crop"] = cfg.dataset.eval_crop
     settings |= {name: getattr(cfg, name) for name in OPTIONAL if getattr(cfg, name)}
@@ -185,12 +196,17 @@ def _check(cfg: ClassifierTrainingConfig) -> None:
     check_choice("method.confidence.unlabelled", cfg.method.confidence.unlabelled, ("mean", "expected"))
     check_choice("method.confidence.scheme", cfg.method.confidence.scheme, ("uniform", "interaction", "loss"))
     check_choice("loss.class_weighting", cfg.loss.class_weighting, ("normalized_inverse", "balanced", "none"))
+    check_choice("method.task_weights", cfg.method.task_weights, ("fixed", "learned"))
+    check_choice("loss.label", cfg.loss.label, ("cross_entropy", "asymmetric"))
     check_choice("loss.distance", cfg.loss.distance, ("paper", "squared"))
     for name, low, high in (
         ("label_ratio", 0.0, 1.0),
         ("distill_lambda", 0.0, 1.0),
         ("alpha", 0.0, float("inf")),
         ("method.temperature", 0.01, float("inf")),
+        ("loss.gamma_positive", 0.0, float("inf")),
+        ("loss.gamma_negative", 0.0, float("inf")),
+        ("loss.probability_margin", 0.0, 0.5),
         ("epochs", 1, float("inf")),
         ("image_size", 8, float("inf")),
     ):

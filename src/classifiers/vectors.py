@@ -9,7 +9,7 @@ import pandas as pd
 from src.artifacts import VECTORS_FILE, ItemVectors
 from src.classifiers.settings import CF2LABEL, ratio_key, vectors_run
 from src.config import ClassifierTrainingConfig
-from src.data.folds import CONTEXT, TRAIN, FoldData
+from src.data.folds import CONTEXT, HELD_OUT_INTERACTIONS, TRAIN, FoldData
 from src.errors import ArtifactError
 from src.runs import derive_seed
 
@@ -40,7 +40,7 @@ def load_vectors(cfg: ClassifierTrainingConfig, fold: FoldData, items: pd.DataFr
     """
     run = vectors_run(cfg, fold)
     stored = run.load_vectors()
-    _check_ids(stored, fold, run.directory)
+    _check_ids(stored, fold, run.directory, HELD_OUT_INTERACTIONS in cfg.leaks)
     row = pd.Index(stored.item_id).get_indexer(items["item_id"])
     present = row >= 0
     vectors = np.where(present[:, None], stored.vectors[row], 0).astype(np.float32)
@@ -69,7 +69,7 @@ def cf2label_command(cfg: ClassifierTrainingConfig) -> str:
     return " ".join(parts)
 
 
-def _check_ids(stored: ItemVectors, fold: FoldData, directory: Path) -> None:
+def _check_ids(stored: ItemVectors, fold: FoldData, directory: Path, may_leak: bool) -> None:
     split = pd.Series(fold.items["split"].to_numpy(), index=fold.items["item_id"]).reindex(stored.item_id)
     foreign = stored.item_id[split.isna().to_numpy()]
     if len(foreign):
@@ -78,7 +78,7 @@ def _check_ids(stored: ItemVectors, fold: FoldData, directory: Path) -> None:
             f"{str(foreign[0])!r}; it belongs to another dataset. Delete {directory} and train the recommender again."
         )
     held_out = stored.item_id[~split.isin([TRAIN, CONTEXT]).to_numpy()]
-    if len(held_out):
+    if len(held_out) and not may_leak:
         raise ArtifactError(
             f"{directory / VECTORS_FILE} holds vectors of {len(held_out)} validation or test items of this fold, first "
             f"{str(held_out[0])!r}; training on them would leak. Train the recommender of this fold."

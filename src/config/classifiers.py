@@ -57,6 +57,7 @@ class MethodConfig:
     phases: list[PhaseConfig] = field(default_factory=lambda: [PhaseConfig()])
     auxiliary_loss: str = "reconstruction"  # reconstruction | contrastive
     confidence: ConfidenceConfig = field(default_factory=ConfidenceConfig)
+    task_weights: str = "fixed"  # fixed: 1 and alpha | learned: these times each loss's learned precision
     soft_labels: str | None = None  # cf2label | image_only: whose probabilities are mixed with labels by
     # distill_lambda, and are the targets where labels miss
     temperature: float = 1.0  # above 1 softens these probabilities
@@ -74,6 +75,10 @@ class LossConfig:
     """Choices where the paper and the original code differ; the paper is the default."""
 
     class_weighting: str = "normalized_inverse"  # normalized_inverse (paper) | balanced (original code) | none
+    label: str = "cross_entropy"  # cross_entropy (paper) | asymmetric: easy negatives count less, for rare labels
+    gamma_positive: float = 0.0  # focusing exponents and margin of the asymmetric loss
+    gamma_negative: float = 4.0
+    probability_margin: float = 0.05
     distance: str = "paper"  # paper | squared (original code)
     triplet_margin: float = 0.2
     use_bias: bool = False  # the item bias as one more dimension of the CF target
@@ -135,3 +140,9 @@ class TrainerConfig:
     channels_last: bool = True
     compile: bool = False
     progress_bar: bool = True
+
+    @property
+    def devices_used(self) -> dict[str, Any]:
+        """What Lightning's trainer is told of devices."""
+        devices = self.devices if self.devices == "auto" else int(self.devices)
+        return {"accelerator": self.accelerator, "devices": devices, "num_nodes": self.num_nodes}

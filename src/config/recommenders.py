@@ -63,6 +63,24 @@ class CornacConfig(RecommenderConfig):
 
 
 @dataclass
+class IALSConfig(RecommenderConfig):
+    """Matrix factorisation by alternating least squares (Hu et al., 2008), by the package implicit."""
+
+    name: str = "ials"
+    interaction_weight: float = 1.0  # confidence of an interaction beside that of none, which is 1
+    regularization: float = 0.1
+    max_iter: int = 15
+
+
+@dataclass
+class JointConfig(RecommenderConfig):
+    """Several CF models as one: their vectors side by side, their scores averaged; ``n_factors`` is each part's own."""
+
+    name: str = "joint"
+    parts: dict[str, Any] = field(default_factory=dict)  # name -> config of a CF model with vectors
+
+
+@dataclass
 class CF2LabelConfig:
     """Label classifier on CF vectors alone (paper, section 4.2)."""
 

@@ -108,6 +108,9 @@ class PredictConfig:
     run: str | None = None  # with images or export, the run's directory; null: the study's best on validation
     top_k: int = 5  # with images, labels listed for each
     features: bool = False  # with images, also write backbone features and predicted CF vectors
+    fusion: bool = False  # label the test items from their image and their interactions together
+    recommender: Any = MISSING  # with fusion, the CF model
+    recommender_seed: int = 0
     outputs_dir: str = "outputs"
     force: bool = False
 

@@ -38,7 +38,7 @@ class Calibration:
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         """Calibrated probabilities, [n, N] float64, of scores [n, N] between 0 and 1."""
-        result: np.ndarray = expit(self.slope * _logits(scores) + self.bias)
+        result: np.ndarray = expit(self.slope * logits_of(scores) + self.bias)
         return result
 
     def save(self, path: Path) -> None:
@@ -69,24 +69,38 @@ def fit_calibration(labels: list[str], scores: np.ndarray, targets: np.ndarray) 
 
     Source: Platt (1999), with one slope for all classes and the biases pulled towards their mean.
     """
-    logits, targets = _logits(scores), targets.astype(np.float64)
-
-    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        slope, bias = parameters[0], parameters[1:]
-        values = slope * logits + bias
-        away = bias - bias.mean()
-        nll = np.logaddexp(0, values).sum() - (targets * values).sum()
-        error = expit(values) - targets
-        gradient = np.concatenate([[(error * logits).sum()], error.sum(axis=0) + PULL * away])
-        return nll + PULL / 2 * (away**2).sum(), gradient
-
-    start = np.concatenate([[1.0], np.zeros(len(labels))])
-    bounds = [(1e-3, None)] + [(None, None)] * len(labels)
-    fitted = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
-    calibration = Calibration(labels, float(fitted[0]), fitted[1:], np.zeros(len(labels)))
+    slopes, bias = fit_logistic(logits_of(scores)[None], targets)
+    calibration = Calibration(labels, float(slopes[0]), bias, np.zeros(len(labels)))
     probabilities = calibration.probabilities(scores)
     thresholds = np.array([_best_threshold(targets[:, n], probabilities[:, n]) for n in range(len(labels))])
     return Calibration(labels, calibration.slope, calibration.bias, thresholds)
+
+
+def fit_logistic(logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Maximum likelihood of probability = sigmoid(sum of slope * logit over sources + bias).
+
+    Args:
+        logits: Of each source, [K, n, N].
+        targets: Multi-hot labels, [n, N].
+
+    Returns:
+        A positive slope a source, [K], shared by all classes, and a bias a class, [N], pulled towards their mean.
+    """
+    targets, n_sources = targets.astype(np.float64), len(logits)
+
+    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        slopes, bias = parameters[:n_sources], parameters[n_sources:]
+        values = np.tensordot(slopes, logits, axes=1) + bias
+        away = bias - bias.mean()
+        nll = np.logaddexp(0, values).sum() - (targets * values).sum()
+        error = expit(values) - targets
+        gradient = np.concatenate([(logits * error).sum(axis=(1, 2)), error.sum(axis=0) + PULL * away])
+        return nll + PULL / 2 * (away**2).sum(), gradient
+
+    start = np.concatenate([np.full(n_sources, 1 / n_sources), np.zeros(targets.shape[1])])
+    bounds = [(1e-3, None)] * n_sources + [(None, None)] * targets.shape[1]
+    fitted = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    return fitted[:n_sources], fitted[n_sources:]
 
 
 def expected_calibration_error(probabilities: np.ndarray, targets: np.ndarray, n_bins: int = 15) -> float:
@@ -105,6 +119,7 @@ def _best_threshold(targets: np.ndarray, probabilities: np.ndarray) -> float:
     return float(thresholds[np.argmax(f1[:-1])])
 
 
-def _logits(scores: np.ndarray) -> np.ndarray:
+def logits_of(scores: np.ndarray) -> np.ndarray:
+    """Log odds of scores between 0 and 1, finite, float64."""
     result: np.ndarray = logit(np.clip(scores.astype(np.float64), 1e-7, 1 - 1e-7))
     return result

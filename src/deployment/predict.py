@@ -6,7 +6,7 @@ from src.config import PredictConfig
 
 
 def predict(cfg: PredictConfig) -> dict[str, Any]:
-    """Export a run where ``export`` is set, label new images where ``images`` is, else predict the test set."""
+    """Export a run, label new images, or predict the test set, with ``fusion`` from interactions too."""
     if cfg.export is not None:
         from src.deployment.export import export_model
 
@@ -15,6 +15,10 @@ def predict(cfg: PredictConfig) -> dict[str, Any]:
         from src.deployment.label_images import label_images
 
         return label_images(cfg)
+    if cfg.fusion:
+        from src.deployment.fusion import predict_fusion
+
+        return predict_fusion(cfg)
     from src.classifiers.predict import predict_testset
 
     return predict_testset(cfg)

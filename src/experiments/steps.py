@@ -36,7 +36,8 @@ class Cell:
         cfg = self.config
         if isinstance(cfg, RecommenderTrainingConfig):
             dataset_dir = Path(cfg.outputs_dir) / cfg.dataset.name
-            run = RecommenderRun(dataset_dir, cfg.recommender, cfg.fold, cfg.seed, fold.interactions_digest)
+            digest = fold.interactions_digest
+            run = RecommenderRun(dataset_dir, cfg.recommender, cfg.fold, cfg.seed, digest, cfg.leaks)
             return [(run.parent, run.name, run.definition)]
         if cfg.method.name == CF2LABEL:
             return [cf2label_run(resolve(cfg), fold)]

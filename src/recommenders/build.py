@@ -5,6 +5,8 @@ from typing import Any
 from src.config import (
     BPRConfig,
     CornacConfig,
+    IALSConfig,
+    JointConfig,
     MostPopularConfig,
     RecommenderConfig,
     TrainerConfig,
@@ -30,13 +32,21 @@ def build_recommender(cfg: RecommenderConfig, trainer: TrainerConfig) -> Recomme
             from src.recommenders.cornac_adapter import CornacRecommender, bpr_config
 
             return CornacRecommender(bpr_config(cfg) if isinstance(cfg, BPRConfig) else cfg)
+        case IALSConfig():
+            from src.recommenders.ials import IALS
+
+            return IALS(cfg)
+        case JointConfig():
+            from src.recommenders.joint import JointRecommender
+
+            return JointRecommender({name: build_recommender(part, trainer) for name, part in cfg.parts.items()})
         case MostPopularConfig():
             from src.recommenders.most_popular import MostPopular
 
             return MostPopular()
     raise ConfigError(
-        f"recommender should be one of configs/recommender/*.yaml, each based on the vae, bpr, cornac or most_popular "
-        f"schema, but is {cfg!r}."
+        f"recommender should be one of configs/recommender/*.yaml, each based on the vae, bpr, ials, cornac, joint or "
+        f"most_popular schema, but is {cfg!r}."
     )
 
 
@@ -44,6 +54,11 @@ def check_recommender(cfg: Any) -> None:
     """Raise ``ConfigError`` for a setting out of range, before anything is read."""
     if not 0 < cfg.auc_holdout < 1:
         raise ConfigError(f"recommender.auc_holdout should lie between 0 and 1, but is {cfg.auc_holdout}.")
+    if isinstance(cfg, JointConfig):
+        if len(cfg.parts) < 2:
+            raise ConfigError(f"recommender.parts should hold at least two CF models, but holds {list(cfg.parts)}.")
+        for part in cfg.parts.values():
+            check_recommender(part)
     for name in ("n_factors", "latent_size", "batch_size", "max_steps", "max_iter"):
         if getattr(cfg, name, 1) < 1:
             raise ConfigError(f"recommender.{name} should be at least 1, but is {getattr(cfg, name)}.")

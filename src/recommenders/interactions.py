@@ -97,7 +97,7 @@ def _names_and_index(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     """Distinct values, sorted, and the place of each row's value among them: the strings are touched once each."""
     used = column.astype("category").cat.remove_unused_categories().cat
     names, place = np.unique(used.categories.to_numpy(dtype=np.str_), return_inverse=True)
-    return names, place[used.codes.to_numpy()]
+    return names, place.astype(np.int32)[used.codes.to_numpy()]
 
 
 def _binary(matrix: sparse.csr_matrix) -> sparse.csr_matrix:

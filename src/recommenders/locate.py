@@ -1,12 +1,13 @@
 """Where a CF model's run lies: shared by the stage that writes it and the stages that read it; imports no torch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from src.artifacts import VECTORS_FILE, ItemVectors
 from src.config import MostPopularConfig, RecommenderConfig
+from src.data.folds import HELD_OUT_INTERACTIONS
 from src.errors import ArtifactError, ConfigError
 from src.runs import is_finished, plain, run_directory
 
@@ -23,6 +24,7 @@ class RecommenderRun:
         fold: Whose train items' interactions it sees.
         seed: Of the fit.
         interactions_digest: SHA-256 of these interactions.
+        leaks: What the command that makes the run was called with.
     """
 
     dataset_dir: Path
@@ -30,6 +32,7 @@ class RecommenderRun:
     fold: int
     seed: int
     interactions_digest: str
+    leaks: Sequence[str] = ()
 
     @property
     def parent(self) -> Path:
@@ -45,6 +48,8 @@ class RecommenderRun:
     def definition(self) -> Mapping[str, Any]:
         """What defines the vectors: the model's config, fold and seed, and the interactions it may see."""
         settings = {"recommender": plain(self.recommender), "fold": self.fold, "seed": self.seed}
+        if HELD_OUT_INTERACTIONS in self.leaks:
+            settings["leaks"] = [HELD_OUT_INTERACTIONS]
         return {"settings": settings, "inputs": {"interactions": self.interactions_digest}}
 
     @property
@@ -64,9 +69,10 @@ class RecommenderRun:
                 "recommender=most_popular has no item vectors; set recommender=vae, or another with vectors."
             )
         if not is_finished(self.directory):
+            leaks = f" leaks=[{','.join(self.leaks)}]" if self.leaks else ""
             raise ArtifactError(
                 f"There are no CF vectors of this configuration in {self.directory}; make them with: python "
                 f"main_train_recommender.py dataset={self.dataset_dir.name} recommender={self.recommender.name} "
-                f"fold={self.fold} seed={self.seed} (with the recommender.* settings given here, if any)"
+                f"fold={self.fold} seed={self.seed}{leaks} (with the recommender.* settings given here, if any)"
             )
         return ItemVectors.load(self.directory / VECTORS_FILE)

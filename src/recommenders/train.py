@@ -24,7 +24,7 @@ from src.recommenders.auc import recommender_auc
 from src.recommenders.build import build_recommender, check_recommender
 from src.recommenders.interactions import UserItem, build_user_item, hold_out
 from src.recommenders.locate import RecommenderRun
-from src.runs import Run, content_hash, derive_seed, plain
+from src.runs import Run, content_hash, derive_seed, is_primary_process, plain
 
 logger = logging.getLogger(__name__)
 
@@ -43,13 +43,15 @@ def train_recommender(cfg: RecommenderTrainingConfig) -> dict[str, Any]:
     dataset_dir = Path(cfg.outputs_dir) / cfg.dataset.name
     data = open_fold(dataset_dir / PREPARED, cfg.fold, cfg.leaks)
     user_item = build_user_item(data.train_interactions)
-    located = RecommenderRun(dataset_dir, cfg.recommender, cfg.fold, cfg.seed, data.interactions_digest)
+    located = RecommenderRun(dataset_dir, cfg.recommender, cfg.fold, cfg.seed, data.interactions_digest, cfg.leaks)
     with Run(located.parent, located.name, located.definition, force=cfg.force) as run:
         if run.finished:
             logger.info("%s is finished; force=true trains it anew.", run.directory)
         else:
             metrics = {**_measure(cfg, user_item), **_count(user_item)}
             _export(cfg, user_item, run.directory)
+            if not is_primary_process():  # of several that fitted together, the first one writes
+                return metrics
             run.finish(cfg, metrics)
         return {**run.metrics(), "pre_check": _precheck(cfg, data, run.directory)}
 
@@ -63,6 +65,8 @@ def _measure(cfg: RecommenderTrainingConfig, user_item: UserItem) -> dict[str, A
         "Fitting %s on %d of %d interactions for its AUC.", cfg.recommender.name, train.nnz, train.nnz + test.nnz
     )
     model.fit(train, derive_seed(cfg.seed, "recommender measured"))
+    if not is_primary_process():
+        return {}
     auc = asdict(recommender_auc(model.user_scores, train, test))
     logger.info("%s: AUC %.4f on %d held-out interactions.", cfg.recommender.name, auc["strict"], test.nnz)
     return {f"auc_{name}": value for name, value in auc.items()}
@@ -74,6 +78,8 @@ def _export(cfg: RecommenderTrainingConfig, user_item: UserItem, directory: Path
     logger.info("Fitting %s on all %d interactions.", cfg.recommender.name, user_item.matrix.nnz)
     model.fit(user_item.matrix, derive_seed(cfg.seed, "recommender exported"))
     factors = model.item_factors()
+    if not is_primary_process():
+        return
     if factors is not None:
         vectors = ItemVectors(user_item.item_id, factors.vectors, factors.bias, user_item.n_users_per_item)
         vectors.save(directory / VECTORS_FILE)

@@ -1,7 +1,6 @@
 """Training of the VAE: a Lightning loop over a fixed number of batches of users."""
 
 from functools import lru_cache
-from typing import Any
 
 import lightning
 import numpy as np
@@ -13,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from src.config import TrainerConfig, VAEConfig
 from src.console import quiet_lightning
+from src.errors import ConfigError
 from src.recommenders.base import Factors
 from src.recommenders.interactions import rows_of
 from src.recommenders.vae import VAE, kl_divergence
@@ -62,23 +62,43 @@ class VAEModule(lightning.LightningModule):
         self.curve: list[dict[str, float]] = []
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
-        """Loss of one batch, a scalar."""
+        """Loss of one batch, a scalar; with several devices, of this one's share of its users.
+
+        Random numbers are drawn for the whole batch, so that devices learn together what one would; only where items
+        are sampled, each draws its own.
+        """
         items, offsets, step = batch
         generator = torch.Generator(self.device).manual_seed(derive_seed(self.seed, "noise", step))
         weights = None
         if self.cfg.dropout > 0:
             kept = torch.rand(len(items), generator=generator, device=self.device) >= self.cfg.dropout
             weights = kept / (1 - self.cfg.dropout)
+        n_users = len(offsets) - 1
+        noise = torch.randn(n_users, self.cfg.latent_size, generator=generator, device=self.device)
+        rank, n_ranks = self.global_rank, self.trainer.world_size
+        if n_ranks > 1:
+            first, last = n_users * rank // n_ranks, n_users * (rank + 1) // n_ranks
+            own = slice(*offsets[[first, last]].tolist())
+            items, weights = items[own], None if weights is None else weights[own]
+            offsets, noise = offsets[first : last + 1] - offsets[first], noise[first:last]
         mean, log_variance = self.vae.encode(items, offsets, weights)
-        noise = torch.randn(mean.shape, generator=generator, device=self.device)
         hidden = self.vae.decode(mean + noise * (0.5 * log_variance).exp())
         likelihood_loss = self.vae.negative_log_likelihood(hidden, items, offsets, generator)
         kl = kl_divergence(mean, log_variance).mean()
         loss: torch.Tensor = likelihood_loss + self.cfg.beta * kl
+        if n_ranks > 1:  # gradients are averaged over devices, whose shares may differ by a user
+            share = len(noise) * n_ranks / n_users
+            loss, kl = loss * share, kl * share
         if step % LOG_EVERY == 0 or step == self.cfg.max_steps - 1:
-            self.curve.append({"step": step, "train/loss": loss.item(), "train/kl": kl.item()})
-            self.log("loss", self.curve[-1]["train/loss"], prog_bar=True)
+            values = {"train/loss": self._over_devices(loss), "train/kl": self._over_devices(kl)}
+            self.curve.append({"step": step, **values})
+            self.log("loss", values["train/loss"], prog_bar=True)
         return loss
+
+    def _over_devices(self, value: torch.Tensor) -> float:
+        reduced = self.trainer.strategy.reduce(value.detach().clone(), reduce_op="mean")
+        assert isinstance(reduced, torch.Tensor)
+        return reduced.item()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam; unless weights are averaged, its rate falls linearly to zero over the last half of training."""
@@ -122,8 +142,20 @@ class VAERecommender:
         batches = UserBatches(matrix, self.cfg.batch_size, self.cfg.max_steps, derive_seed(seed, "batches"))
         with quiet_lightning():
             trainer = lightning.Trainer(
-                max_steps=self.cfg.max_steps, callbacks=self._callbacks(), **_trainer_options(self.trainer)
+                **self.trainer.devices_used,
+                strategy=self.trainer.strategy,
+                max_steps=self.cfg.max_steps,
+                callbacks=self._callbacks(),
+                enable_progress_bar=self.trainer.progress_bar,
+                enable_checkpointing=False,
+                enable_model_summary=False,
+                logger=False,
+                use_distributed_sampler=False,
             )
+            if batches.batch_size < trainer.world_size:
+                raise ConfigError(
+                    f"A batch of {batches.batch_size} users is too small for {trainer.world_size} devices."
+                )
             trainer.fit(module, DataLoader(batches, batch_size=None))
         self._vae, self._matrix, self.curve = vae.cpu().eval(), matrix, module.curve
 
@@ -142,15 +174,3 @@ class VAERecommender:
         vectors = self._vae.item_vectors.detach().numpy().copy()
         bias = self._vae.item_bias
         return Factors(vectors, np.zeros(len(vectors), np.float32) if bias is None else bias.detach().numpy().copy())
-
-
-def _trainer_options(cfg: TrainerConfig) -> dict[str, Any]:
-    """One device on purpose: a fit takes minutes, and a run's directory is locked by a single process."""
-    return {
-        "accelerator": cfg.accelerator,
-        "devices": 1,
-        "enable_progress_bar": cfg.progress_bar,
-        "enable_checkpointing": False,
-        "enable_model_summary": False,
-        "logger": False,
-    }

@@ -79,6 +79,8 @@ def test_settings_come_from_the_nearest_tuned_label_ratio():
 def test_later_settings_leave_earlier_runs_their_names(shared_pipeline):
     base = directory(shared_pipeline, "method=cf_distill", "label_ratio=0.4")
     unset = ["ema_decay=0", "early_stopping=null", "method.temperature=1", "method.soft_weight=none"]
+    unset += ["method.task_weights=fixed", "loss.label=cross_entropy", "loss.gamma_negative=4"]
     assert directory(shared_pipeline, "method=cf_distill", "label_ratio=0.4", *unset) == base
-    for change in ("ema_decay=0.9", "early_stopping=3", "method.temperature=2", "method.soft_weight=certainty"):
+    changes = ["ema_decay=0.9", "early_stopping=3", "method.temperature=2", "method.soft_weight=certainty"]
+    for change in (*changes, "method.task_weights=learned", "loss.label=asymmetric", "loss.gamma_negative=2"):
         assert directory(shared_pipeline, "method=cf_distill", "label_ratio=0.4", change) != base

@@ -143,7 +143,7 @@ def test_a_batch_that_does_not_fit_says_what_to_lower(pipeline, monkeypatch, err
     def exhausted(*_):
         raise error
 
-    monkeypatch.setattr("src.classifiers.module.classification_loss", exhausted)
+    monkeypatch.setattr("src.classifiers.module.label_loss", exhausted)
     with pytest.raises(ConfigError, match="Lower batch_size"):
         pipeline.classify("image_only")
 
@@ -152,7 +152,7 @@ def test_a_nan_loss_stops_with_the_step_and_items(pipeline, monkeypatch):
     def nan(*_):
         return torch.full((16,), float("nan"), requires_grad=True)
 
-    monkeypatch.setattr("src.classifiers.module.classification_loss", nan)
+    monkeypatch.setattr("src.classifiers.module.label_loss", nan)
     with pytest.raises(DataError, match=r"The loss is nan at step 0 \(train items .*Lower lr or alpha"):
         pipeline.classify("image_only")
 

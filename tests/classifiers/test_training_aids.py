@@ -96,3 +96,23 @@ def test_the_other_loggers_are_told_the_experiment_and_the_run(shared_pipeline, 
     loggers.build_loggers(cfg, tmp_path / "image_only" / "net-ratio1-fold0-seed0-abcdef12")
     assert "tiny-main" in given.values()
     assert "image_only/net-ratio1-fold0-seed0-abcdef12" in given.values()
+
+
+def test_task_weights_are_learned_and_kept_in_the_curves(pipeline):
+    pipeline.classify("mtl_learned")
+    (run,) = pipeline.runs("mtl_learned")
+    curve = np.genfromtxt(run / CURVES_FILE, delimiter=",", names=True)
+    for name in ("weightlabel", "weightauxiliary"):
+        assert curve[name][0] != 1
+        assert curve[name][1] != curve[name][0]
+    total = sum(curve[f"train{name}_loss"] for name in ("label", "auxiliary"))
+    assert not np.allclose(curve["trainloss"], total)
+
+
+def test_asymmetric_loss_trains(pipeline):
+    pipeline.classify("cf_distill", "loss.label=asymmetric", "epochs=4")
+    (run,) = pipeline.runs("cf_distill")
+    curve = np.genfromtxt(run / CURVES_FILE, delimiter=",", names=True)
+    assert curve["trainloss"][-1] < curve["trainloss"][0]
+    with pytest.raises(ConfigError, match=r"loss\.label should be one of cross_entropy, asymmetric"):
+        pipeline.classify("image_only", "loss.label=hinge")
