@@ -55,8 +55,8 @@ def resolve(cfg: ClassifierTrainingConfig) -> ClassifierTrainingConfig:
         ConfigError: A value is out of range, or a tuned setting is unknown.
     """
     entries = cfg.tuned
-    if not entries and not cfg.tune and cfg.method.control_of is not None:
-        entries = _load_tuned(cfg, cfg.method.control_of)
+    if not entries and not cfg.tune and cfg.method.tuned_as is not None:
+        entries = _load_tuned(cfg, cfg.method.tuned_as)
     tuned = tuned_settings(entries, cfg.label_ratio)
     unknown = set(tuned) - set(TUNABLE)
     if unknown:
@@ -146,7 +146,7 @@ def fine_tuning_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> tuple[Path
             *("precision", "gradient_clip"),
         )
     }
-    for name in ("trials", "search", "control_of"):  # what they lead to stands among the settings
+    for name in ("trials", "search", "tuned_as"):  # what they lead to stands among the settings
         settings["method"].pop(name)
     for (*parts, name), unset in LATER.items():
         section = reduce(getitem, parts, settings)

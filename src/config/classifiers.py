@@ -65,7 +65,7 @@ class MethodConfig:
     vectors: str = "cf"  # cf | shuffled (permuted across items) | random (standard normal): controls
     alpha: float = 0.0  # default where neither the command nor tuning sets alpha
     distill_lambda: float = 0.0  # likewise
-    control_of: str | None = None  # trains with the settings tuned for this method, unless it has its own
+    tuned_as: str | None = None  # trains with the settings tuned for this method, unless it has its own
     trials: list[dict[str, Any]] = field(default_factory=list)  # settings that tuning tries
     search: dict[str, SearchConfig] = field(default_factory=dict)  # and with n_trials goes on to search
 
