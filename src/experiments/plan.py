@@ -44,7 +44,11 @@ def build_steps(cfg: ExperimentConfig, overrides: SortedOverrides) -> list[Step]
             runs,
         ),
         *(
-            classify("CF2Label" if kind == "cf" else f"CF2Label, {kind} vectors", [CF2LABEL], f"method.vectors={kind}")
+            classify(
+                "CF2Label" if kind == "cf" else f"CF2Label, {kind} vectors",
+                [CF2LABEL],
+                *(f"method.vectors={kind}", "tune=False"),  # it has nothing to tune
+            )
             for kind in sorted(cf2label_for)
         ),
         classify(IMAGE_ONLY, [IMAGE_ONLY] if IMAGE_ONLY in {*cfg.methods, *teachers} else []),

@@ -43,6 +43,11 @@ def test_controls_need_a_cf2label_of_their_own_vectors_and_a_teacher():
     ]
 
 
+def test_what_a_tuned_method_needs_is_itself_not_tuned():
+    steps = steps_of("experiment=tune", "methods=[cf_distill]")
+    assert [(step.title, step.cells[0].config.tune) for step in steps[1:]] == [("CF2Label", False), ("methods", True)]
+
+
 def test_only_methods_with_a_cf_loss_are_swept_over_alpha():
     steps = steps_of("experiment=alpha_sweep", "alphas=[0.1,2]", "folds=[0]")
     assert [len(step.cells) for step in steps] == [1, 1, 2]
