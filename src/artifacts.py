@@ -6,9 +6,11 @@ order.
 """
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
+import platform
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -22,6 +24,7 @@ import yaml
 from pyarrow import parquet
 
 from src.errors import ArtifactError
+from src.machine import is_running
 
 ITEM_ID, USER_ID = "item_id", "user_id"
 ITEM_COLUMNS = (ITEM_ID, "image_path", "labels", "image_group", "part")
@@ -40,7 +43,9 @@ PREDICTIONS_FILE, RESULTS_FILE, EVALUATION_DIR = "predictions.npz", "results.yam
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; it takes the final name only if the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    _remove_abandoned(path)
+    mine = f".{path.name}.{platform.node()}-{os.getpid()}-"
+    handle, name = tempfile.mkstemp(prefix=mine, suffix=".tmp", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -51,6 +56,15 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Delete temporary files for ``path`` of processes of this machine that were killed while writing them."""
+    prefix = f".{path.name}.{platform.node()}-"
+    for leftover in path.parent.glob(f"{glob.escape(prefix)}*.tmp"):
+        writer = leftover.name.removeprefix(prefix).split("-")[0]
+        if writer.isdecimal() and not is_running(int(writer)):
+            leftover.unlink(missing_ok=True)
 
 
 def save_text(path: Path, text: str) -> None:
@@ -80,9 +94,9 @@ def load_yaml(path: Path) -> Any:
 
 
 def save_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as Parquet, atomically."""
+    """Write a table as Parquet with a checksum of each page, atomically."""
     with atomic_path(path) as temporary:
-        table.to_parquet(temporary, index=False)
+        table.to_parquet(temporary, index=False, write_page_checksum=True)
 
 
 def load_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
@@ -97,7 +111,9 @@ def _read_columns(path: Path) -> pd.DataFrame:
     """A Parquet table read column by column: half the memory of all at once where there are many distinct names."""
     columns = {}
     for name in parquet.read_schema(path).names:
-        columns[name] = parquet.read_table(path, columns=[name], pre_buffer=False).to_pandas(self_destruct=True)[name]
+        column = parquet.read_table(path, columns=[name], pre_buffer=False, page_checksum_verification=True)
+        columns[name] = column.to_pandas(self_destruct=True)[name]
+        del column
         pyarrow.default_memory_pool().release_unused()
     return pd.DataFrame(columns, copy=False)
 

@@ -1,3 +1,4 @@
+import contextlib
 import json
 
 import numpy as np
@@ -111,3 +112,31 @@ def test_table_columns_are_checked(tmp_path):
     with pytest.raises(ArtifactError, match=r"should have the columns \['b'\], but has \['a'\]"):
         load_table(tmp_path / "t.parquet", ("b",))
     assert json.loads(load_table(tmp_path / "t.parquet", ("a",)).to_json()) == {"a": {"0": 1}}
+
+
+def flipped(content, place):
+    bit = 1 << place % 8
+    return content[: place // 8] + bytes([content[place // 8] ^ bit]) + content[place // 8 + 1 :]
+
+
+@pytest.mark.parametrize("kind", ["npz", "parquet"])
+def test_no_bit_changes_unnoticed(tmp_path, kind):
+    table = pd.DataFrame({"user_id": [f"u{n % 40}" for n in range(300)], "item_id": [f"i{n}" for n in range(300)]})
+    path, harmless = tmp_path / f"file.{kind}", 0
+    if kind == "npz":
+        vectors().save(path)
+    else:
+        save_table(path, table)
+
+    def read():
+        if kind == "npz":
+            return [value.tobytes() for value in vars(ItemVectors.load(path)).values()]
+        return load_table(path, ("user_id", "item_id")).to_csv()
+
+    whole, expected = path.read_bytes(), read()
+    for place in np.random.default_rng(0).permutation(8 * len(whole))[:400]:
+        path.write_bytes(flipped(whole, int(place)))
+        with contextlib.suppress(ArtifactError):
+            assert read() == expected
+            harmless += 1
+    assert harmless < 300

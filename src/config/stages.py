@@ -33,6 +33,7 @@ class PrepareConfig:
     force: bool = False
     num_workers: int | None = None  # image decoders; null: one a core
     figures: bool = True  # items per label (Figure 2)
+    verify: bool = False  # where nothing changed, read all files again and compare them with their checksums
     download: bool = False  # first fetch the raw files and images that are on the web
     downloads: DownloadConfig = field(default_factory=DownloadConfig)
 

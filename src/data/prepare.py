@@ -23,7 +23,7 @@ from src.artifacts import (
 from src.config import PrepareConfig
 from src.config.datasets import DatasetConfig
 from src.data.sources import get_source
-from src.errors import ConfigError, DataError
+from src.errors import ArtifactError, ConfigError, DataError
 from src.runs import build_manifest, content_hash, plain
 
 logger = logging.getLogger(__name__)
@@ -51,6 +51,7 @@ def prepare_dataset(cfg: PrepareConfig) -> dict[str, Any]:
         The statistics of Table 2, as in ``report.json``.
 
     Raises:
+        ArtifactError: With ``verify``, a file was damaged since.
         ConfigError: A setting is out of range.
         DataError: A raw file is missing or not in the expected format, or nothing usable is left.
     """
@@ -65,6 +66,8 @@ def prepare_dataset(cfg: PrepareConfig) -> dict[str, Any]:
         definition = define(cfg.dataset)
         prepared = directory / PREPARED
         if not cfg.force and is_current(prepared, definition):
+            if cfg.verify:
+                verify(prepared)
             logger.info("%s is finished, skipped (force=true prepares it again).", prepared)
             statistics: dict[str, Any] = load_json(prepared / REPORT_FILE)["statistics"]
             return statistics
@@ -122,6 +125,22 @@ def define(dataset: DatasetConfig) -> dict[str, Any]:
     inputs["images"] = content_hash(sorted(_scan(images_dir, images_dir)))
     settings = {name: value for name, value in plain(dataset).items() if name not in NOT_DEFINING}
     return {"format": FORMAT, "settings": settings, "inputs": inputs}
+
+
+def verify(prepared: Path) -> None:
+    """Read every file again; raises ``ArtifactError`` naming those whose SHA-256 is not the manifest's."""
+    expected: dict[str, str] = load_json(prepared / MANIFEST_FILE)["files"]
+    damaged = []
+    for name, digest in expected.items():
+        found = sha256_of_file(prepared / name)
+        if found != digest:
+            damaged.append(f"{name} (SHA-256 {found} instead of {digest})")
+    if damaged:
+        raise ArtifactError(
+            f"{len(damaged)} of {len(expected)} files in {prepared} are damaged: {', '.join(damaged)}; prepare the "
+            "dataset again with force=true."
+        )
+    logger.info("All %d files of %s are as they were written.", len(expected), prepared)
 
 
 def is_current(prepared: Path, definition: dict[str, Any]) -> bool:

@@ -11,7 +11,7 @@ from src.data.catalog import part_of
 from src.data.folds import open_fold
 from src.data.prepare import prepare_dataset
 from src.data.store import ImageStore
-from src.errors import ConfigError, DataError
+from src.errors import ArtifactError, ConfigError, DataError
 from tests.data.tiny import tiny_config, write_tiny_dataset
 
 
@@ -237,3 +237,24 @@ def test_download_settings_out_of_range(hand_made, tmp_path):
     cfg.downloads.workers = 0
     with pytest.raises(ConfigError, match=r"downloads\.workers should be at least 1, but is 0"):
         prepare_dataset(cfg)
+
+
+def test_verifying_names_the_file_and_both_checksums(hand_made, tmp_path, caplog):
+    cfg = prepared_config(hand_made, tmp_path)
+    prepare_dataset(cfg)
+    cfg.verify = True
+    caplog.set_level("INFO")
+    prepare_dataset(cfg)
+    assert "are as they were written" in caplog.text
+    path = tmp_path / "outputs" / "tiny" / "prepared" / "images" / "pixels.bin"
+    assert path.is_file()
+    content, before = bytearray(path.read_bytes()), sha256_of_file(path)
+    content[100] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(
+        ArtifactError, match=rf"images/pixels.bin \(SHA-256 {sha256_of_file(path)} instead of {before}\)"
+    ):
+        prepare_dataset(cfg)
+    cfg.force = True
+    prepare_dataset(cfg)
+    assert sha256_of_file(path) == before
