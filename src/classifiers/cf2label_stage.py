@@ -15,7 +15,7 @@ from src.artifacts import (
 from src.classifiers.vectors import load_vectors
 from src.config import ClassifierTrainingConfig
 from src.data.folds import TRAIN, FoldData, label_mask
-from src.errors import DataError
+from src.errors import ConfigError, DataError
 from src.recommenders.cf2label import item_confidence, out_of_fold_probabilities
 from src.runs import Run, plain
 
@@ -29,6 +29,8 @@ def fit_cf2label(cfg: ClassifierTrainingConfig, fold: FoldData, run: Run) -> dic
 
     Source: paper, section 4.2 and table 4.
     """
+    if fold.regression:
+        raise ConfigError("method=cf2label predicts classes, but dataset.value_columns asks for numbers.")
     train = fold.split(TRAIN)
     cf = load_vectors(cfg, fold, train)
     items = train[cf.present].reset_index(drop=True)

@@ -32,6 +32,7 @@ from src.data.store import ImageStore
 from src.data.transforms import check_store_size
 from src.errors import ConfigError
 from src.evaluation.metrics import average_precision, mean_average_precision
+from src.evaluation.regression import coefficient_of_determination
 from src.runs import Run, content_hash, plain
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ def fine_tune(
     check_store_size(store, cfg.image_size, cfg.dataset.eval_crop)
     inputs = build_inputs(cfg, fold, store)
     cf_size = inputs.cf_target.shape[1] if requirements(cfg).vectors else None
-    network = MultitaskNetwork(cfg.backbone, len(fold.label_names), cf_size, cfg.seed)
+    network = MultitaskNetwork(cfg.backbone, len(fold.label_names), cf_size, cfg.seed, inputs.target_scale)
     if cfg.trainer.channels_last:
         network = network.to(memory_format=torch.channels_last)
     definition_hash = content_hash(run.definition)
@@ -68,6 +69,10 @@ def fine_tune(
     drop_previous(run.directory)
     load_weights(network, run.directory / BEST, definition_hash)
     scores = predict_scores(network, _validation_batches(cfg, inputs, store), module.device)
+    if inputs.target_scale is not None:
+        scale = inputs.target_scale.numpy()
+        r2 = coefficient_of_determination(inputs.val_targets * scale[1] + scale[0], scores)
+        return {"val_R2": dict(zip(fold.label_names, r2.tolist(), strict=True)), **inputs.counts}
     return _metrics(inputs, scores, fold.label_names)
 
 

@@ -14,7 +14,7 @@ from src.classifiers.checkpoints import BEST, NETWORK_PREFIX, load_checkpoint, l
 from src.classifiers.evaluation_batches import EvaluationBatches, batch_loader
 from src.classifiers.network import MultitaskNetwork
 from src.config import BackboneConfig
-from src.data.folds import TEST, FoldData, load_items, multi_hot, open_fold
+from src.data.folds import TEST, FoldData, load_items, open_fold
 from src.data.store import ImageStore
 from src.runs import content_hash
 
@@ -23,12 +23,12 @@ from src.runs import content_hash
 def predict_scores(
     network: MultitaskNetwork, batches: EvaluationBatches, device: torch.device, num_workers: int = 0
 ) -> np.ndarray:
-    """Class probabilities of all images of ``batches``, in the order of its rows, [n, N] float32."""
+    """Class probabilities, or values, of all images of ``batches``, in the order of its rows, [n, N] float32."""
     network = network.to(device).to(memory_format=torch.channels_last).eval()
     scores = []
     for batch in batch_loader(batches, num_workers=num_workers):
         images = batch["images"].to(device, memory_format=torch.channels_last).float() / 255
-        scores.append(network(images)[0].float().sigmoid().cpu().numpy())
+        scores.append(network.scores(network(images)[0]).cpu().numpy())
     return np.concatenate(scores)
 
 
@@ -50,7 +50,7 @@ def predict_run(
         item_id=item_id,
         labels=np.array(fold.label_names),
         scores=score_items(directory, definition, fold, store, item_id, batch_size, num_workers),
-        targets=multi_hot(test["labels"], fold.label_names).astype(np.uint8),
+        targets=fold.targets(test).astype(np.float32 if fold.regression else np.uint8),
         image_group=test["image_group"].to_numpy().astype(np.str_),
     )
 
@@ -92,6 +92,8 @@ def load_network(directory: Path, settings: dict[str, Any], n_classes: int, defi
     last_layer = checkpoint["state_dict"].get(f"{NETWORK_PREFIX}cf_head.4.weight")
     backbone: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(BackboneConfig), settings["backbone"]))
     untrained = BackboneConfig(**{**asdict(backbone), "weights": None})  # the checkpoint brings the weights
-    network = MultitaskNetwork(untrained, n_classes, None if last_layer is None else len(last_layer), seed=0)
+    cf_size = None if last_layer is None else len(last_layer)
+    scale = checkpoint["state_dict"].get(f"{NETWORK_PREFIX}target_scale")
+    network = MultitaskNetwork(untrained, n_classes, cf_size, 0, scale)
     load_weights(network, directory / BEST, definition_hash)
     return network

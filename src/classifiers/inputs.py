@@ -19,7 +19,7 @@ from src.classifiers.vectors import CFVectors, load_vectors
 from src.config import ClassifierTrainingConfig
 from src.data.folds import TRAIN, VAL, FoldData, label_mask
 from src.data.store import ImageStore
-from src.errors import DataError
+from src.errors import ConfigError, DataError
 from src.recommenders.cf2label import UNLABELLED, expected_confidence
 
 logger = logging.getLogger(__name__)
@@ -39,6 +39,8 @@ class TrainingInputs:
         confidence: omega, mean 1 over items with a CF target, [n] float32.
         nearest: Index of the nearest other train item in CF space, [n] int64 (itself where there is none).
         positive_weight: Weight of each class's positive term, [N] float32.
+        target_scale: For regression, mean and deviation of the labelled targets, [2, N] float32; ``targets`` and
+            ``val_targets`` are standardised by them.
         val_row: Rows of the validation images in the store, [m] int64.
         val_targets: Their labels, [m, N] uint8.
         counts: What was used and left out, for the metrics file.
@@ -55,6 +57,7 @@ class TrainingInputs:
     positive_weight: Tensor
     val_row: np.ndarray
     val_targets: np.ndarray
+    target_scale: Tensor | None
     counts: dict[str, Any]
 
     @property
@@ -79,13 +82,19 @@ def build_inputs(cfg: ClassifierTrainingConfig, fold: FoldData, store: ImageStor
     for n_items, what in ((labelled.sum(), "train item is labelled"), (len(val), "validation item has known labels")):
         if n_items == 0:
             raise DataError(f"No {what} in fold {cfg.fold} at label ratio {cfg.label_ratio:g}; raise the label ratio.")
-    hard = fold.targets(train) * labelled[:, None]
+    hard, val_targets, scale = _label_targets(fold, train, val, labelled)
+    if scale is not None and (needs.probabilities or needs.confidence):
+        raise ConfigError(
+            f"method={cfg.method.name} learns from CF2Label or from soft labels, which are about classes, but "
+            "dataset.value_columns asks for numbers; use image_only, mtl_uniform or mtl_interaction."
+        )
     vectors = load_vectors(cfg, fold, train) if needs.vectors else None
     positive_weight = positive_weights(torch.from_numpy(hard.sum(0)), int(labelled.sum()), cfg.loss.class_weighting)
     targets, target_weight = hard, labelled.astype(np.float32)
     if needs.probabilities:
         targets, target_weight = soft_targets(cfg, fold, store, hard, labelled, positive_weight)
-    no_positives = [name for name, weight in zip(fold.label_names, positive_weight, strict=True) if weight == 0]
+    weights = [] if fold.regression else zip(fold.label_names, positive_weight, strict=True)
+    no_positives = [name for name, weight in weights if weight == 0]
     if no_positives:
         logger.warning("%d classes have no labelled positive in training and get weight 0.", len(no_positives))
     has_cf_target = np.zeros(len(train), dtype=bool) if vectors is None else vectors.present
@@ -109,9 +118,22 @@ def build_inputs(cfg: ClassifierTrainingConfig, fold: FoldData, store: ImageStor
         nearest=_nearest(cfg, vectors, len(train)),
         positive_weight=positive_weight,
         val_row=store.rows(val["item_id"].to_numpy()),
-        val_targets=fold.targets(val).astype(np.uint8),
+        val_targets=val_targets,
+        target_scale=scale,
         counts=counts,
     )
+
+
+def _label_targets(
+    fold: FoldData, train: pd.DataFrame, val: pd.DataFrame, labelled: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, Tensor | None]:
+    """Targets of train and validation items, [n, N] and [m, N], zero where not labelled; for regression their scale."""
+    hard, val_targets = fold.targets(train), fold.targets(val)
+    if not fold.regression:
+        return hard * labelled[:, None], val_targets.astype(np.uint8), None
+    mean, deviation = hard[labelled].mean(axis=0), np.maximum(hard[labelled].std(axis=0), 1e-6)
+    scale = torch.from_numpy(np.stack([mean, deviation]))
+    return (hard - mean) / deviation * labelled[:, None], (val_targets - mean) / deviation, scale
 
 
 def _cf_targets(cfg: ClassifierTrainingConfig, vectors: CFVectors | None, n_items: int) -> np.ndarray:

@@ -46,6 +46,11 @@ def asymmetric_loss(logits: Tensor, targets: Tensor, positive_weight: Tensor, cf
     return -(targets * positive + (1 - targets) * negative).mean(dim=1)
 
 
+def squared_loss(values: Tensor, targets: Tensor) -> Tensor:
+    """Mean over targets of the squared difference, of values and targets [B, N]: [B]."""
+    return (values.float() - targets).square().mean(dim=1)
+
+
 def label_loss(logits: Tensor, targets: Tensor, positive_weight: Tensor, cfg: LossConfig) -> Tensor:
     """The main loss that ``cfg.label`` names, of logits and targets [B, N]: [B]."""
     if cfg.label == "asymmetric":

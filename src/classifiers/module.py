@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from src.classifiers.checkpoints import check_definition
 from src.classifiers.inputs import TrainingInputs
-from src.classifiers.losses import label_loss, reconstruction_loss, triplet_loss
+from src.classifiers.losses import label_loss, reconstruction_loss, squared_loss, triplet_loss
 from src.classifiers.network import MultitaskNetwork
 from src.classifiers.schedule import build_optimizer
 from src.classifiers.settings import requirements
@@ -79,7 +79,7 @@ class MultitaskModule(lightning.LightningModule):
         losses: dict[str, Tensor] = {}
         if phase.label:
             own = logits[: len(batch["targets"])]
-            per_image = label_loss(own, batch["targets"], self.positive_weight, self._cfg.loss)
+            per_image = self._label_loss(own, batch["targets"])
             losses[LABEL] = phase.label * self._masked_mean(per_image, batch["target_weight"])
         if phase.auxiliary and cf_pred is not None:
             per_image = batch["confidence"] * self._auxiliary(cf_pred, batch)
@@ -104,7 +104,7 @@ class MultitaskModule(lightning.LightningModule):
         self._val.append((F.pad(logits.float(), (0, 0, 0, width)), F.pad(batch["index"], (0, width), value=-1)))
 
     def on_validation_epoch_end(self) -> None:
-        """Compute mAP and loss over the whole validation set, gathered from all devices."""
+        """Compute loss and, for classes, mAP over the whole validation set, gathered from all devices."""
         n_classes = self._inputs.val_targets.shape[1]
         logits = self._gather(torch.cat([logits for logits, _ in self._val])).reshape(-1, n_classes)
         index = self._gather(torch.cat([index for _, index in self._val])).reshape(-1)
@@ -112,11 +112,15 @@ class MultitaskModule(lightning.LightningModule):
         scores = torch.zeros(len(self._inputs.val_targets), n_classes, device=logits.device)
         scores[index[index >= 0]] = logits[index >= 0]
         targets = torch.from_numpy(self._inputs.val_targets).to(scores)
-        value = mean_average_precision(self._inputs.val_targets, scores.cpu().numpy())
-        loss = label_loss(scores, targets, self.positive_weight, self._cfg.loss).mean()
+        loss = self._label_loss(scores, targets).mean().item()
+        if self._inputs.target_scale is None:
+            value = mean_average_precision(self._inputs.val_targets, scores.cpu().numpy())
+            self._val_metrics = {"val/mAP": value, "val/loss": loss}
+        else:
+            value = 1 / (1 + loss)  # better where the error is smaller, and above 0
+            self._val_metrics = {"val/loss": loss}
         phase = self._cfg.method.phases[self.current_epoch // self._cfg.epochs]
         self.log(SELECTION_METRIC, value if phase.selects and np.isfinite(value) else 0.0, rank_zero_only=True)
-        self._val_metrics = {"val/mAP": value, "val/loss": loss.item()}
 
     def curve_row(self) -> dict[str, float]:
         """One row of learning curves: the ending epoch's mean training losses, validation mAP and loss."""
@@ -134,6 +138,12 @@ class MultitaskModule(lightning.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another run."""
         check_definition(checkpoint, self._definition_hash)
+
+    def _label_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Main loss of logits and targets [B, N], unweighted, [B]."""
+        if self._inputs.target_scale is not None:
+            return squared_loss(logits, targets)
+        return label_loss(logits, targets, self.positive_weight, self._cfg.loss)
 
     def _total(self, losses: dict[str, Tensor]) -> Tensor:
         """Sum of the losses; with learned weights each times its precision exp(-s), plus s.

@@ -23,8 +23,18 @@ class MultitaskNetwork(nn.Module):
     Source: paper, section 3.4 and figure 1.
     """
 
-    def __init__(self, cfg: BackboneConfig, n_classes: int, cf_size: int | None, seed: int) -> None:
-        """Build the network; ``cf_size`` is the length of a CF target, or None for a network without CF head."""
+    def __init__(
+        self, cfg: BackboneConfig, n_classes: int, cf_size: int | None, seed: int, target_scale: Tensor | None = None
+    ) -> None:
+        """Build the network.
+
+        Args:
+            cfg: The backbone.
+            n_classes: N, labels or, for regression, targets.
+            cf_size: Length of a CF target; None for a network without CF head.
+            seed: Of the initial weights.
+            target_scale: For regression, mean and deviation of each target, [2, N].
+        """
         super().__init__()
         with seeded(derive_seed(seed, "backbone")):
             self.backbone, n_features = build_backbone(cfg)
@@ -34,6 +44,8 @@ class MultitaskNetwork(nn.Module):
             self.label_head = nn.Linear(n_features, n_classes)
         with seeded(derive_seed(seed, "cf head")):
             self.cf_head = None if cf_size is None else build_cf_head(n_features, cf_size)
+        self.target_scale: Tensor | None
+        self.register_buffer("target_scale", target_scale)
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(cfg.mean).view(1, 3, 1, 1), persistent=False)
@@ -57,6 +69,12 @@ class MultitaskNetwork(nn.Module):
         """
         features = self.features(images)
         return self.label_head(features), None if self.cf_head is None else self.cf_head(features)
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """What logits [B, N] say of each label: its probability, or for regression its value."""
+        if self.target_scale is None:
+            return logits.float().sigmoid()
+        return logits.float() * self.target_scale[1] + self.target_scale[0]
 
     def features(self, images: Tensor) -> Tensor:
         """Backbone features of images [B, 3, H, W], 0 to 1: [B, n_features]."""

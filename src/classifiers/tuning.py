@@ -40,6 +40,8 @@ def tune(cfg: ClassifierTrainingConfig) -> dict[str, Any]:
     method = cfg.method
     if method.name == CF2LABEL or not method.trials:
         raise ConfigError(f"method={method.name} lists no settings to try; give method.trials, as image_only does.")
+    if getattr(cfg.dataset, "value_columns", []):
+        raise ConfigError("Tuning compares validation mAP, which numbers (dataset.value_columns) do not have.")
     if cfg.study == "main":
         raise ConfigError("Tuning runs need a study of their own, so that they are never predicted: settings=tune.")
     tried = {name for trial in method.trials for name in trial}

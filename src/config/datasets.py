@@ -44,6 +44,7 @@ class TabularConfig(DatasetConfig):
     rating_column: str | None = None
     min_rating: float | None = None  # with rating_column: a lower rating is no interaction
     label_separator: str = "|"
+    value_columns: list[str] = field(default_factory=list)  # numbers to predict in place of labels: regression
 
 
 @dataclass

@@ -19,6 +19,7 @@ from src.artifacts import (
 from src.config import PrepareConfig
 from src.data.catalog import assign_groups, clean_items, count_labels, filter_labels, merge_rare_labels
 from src.data.download.records import RECORDS_FILE, Records
+from src.data.folds import with_values
 from src.data.interactions import clean_interactions
 from src.data.label_figure import plot_items_per_label
 from src.data.report import describe_images, describe_items, render_report
@@ -59,7 +60,7 @@ def build_dataset(cfg: PrepareConfig, target: Path) -> dict[str, Any]:
     items = assign_groups(items, digests)
     interactions, interactions_dropped = clean_interactions(raw, items["item_id"], dataset.min_items_per_user)
 
-    save_table(target / ITEMS_FILE, items[list(ITEM_COLUMNS)])
+    save_table(target / ITEMS_FILE, with_values(items)[list(ITEM_COLUMNS)])
     save_table(target / INTERACTIONS_FILE, interactions)
     save_json(target / LABELS_FILE, label_names)
     statistics = describe(items, interactions, label_names)

@@ -28,6 +28,7 @@ from src.runs import content_hash
 N_PARTS = 20
 PARTS_PER_SPLIT = 3
 N_FOLDS = N_PARTS // PARTS_PER_SPLIT
+VALUE = "="
 TRAIN, VAL, TEST, CONTEXT = "train", "val", "test", "context"
 LEAKS = TEST_EPOCH, HELD_OUT_INTERACTIONS = "test_epoch", "held_out_interactions"
 
@@ -43,6 +44,7 @@ class FoldData:
         label_names: The N labels, in the order of all label columns.
         images_digest: SHA-256 of the image store's files.
         images_dir: Folder of the image store.
+        regression: Labels are numbers, of which each labelled item has one for each of ``label_names``.
     """
 
     items: pd.DataFrame
@@ -50,6 +52,7 @@ class FoldData:
     label_names: list[str]
     images_digest: str
     images_dir: Path
+    regression: bool = False
 
     def split(self, name: str) -> pd.DataFrame:
         """The items of one split, in the order of the item table."""
@@ -67,8 +70,8 @@ class FoldData:
         return content_hash([_digest(self.items.assign(labels=labels)), self.label_names, self.images_digest])
 
     def targets(self, items: pd.DataFrame) -> np.ndarray:
-        """Multi-hot labels of ``items``, [n, N] float32; all zero where labels are unknown."""
-        return multi_hot(items["labels"], self.label_names)
+        """Multi-hot labels of ``items``, or their values, [n, N] float32; all zero where labels are unknown."""
+        return (label_values if self.regression else multi_hot)(items["labels"], self.label_names)
 
 
 def open_fold(prepared_dir: Path, fold: int, leaks: Sequence[str] = ()) -> FoldData:
@@ -98,7 +101,8 @@ def open_fold(prepared_dir: Path, fold: int, leaks: Sequence[str] = ()) -> FoldD
         interactions = all_interactions
     images = {name: digest for name, digest in manifest["files"].items() if name.startswith(f"{IMAGES_DIR}/")}
     label_names = load_json(prepared_dir / LABELS_FILE)
-    return FoldData(items, interactions, label_names, content_hash(images), prepared_dir / IMAGES_DIR)
+    regression = bool(manifest["config"]["dataset"].get("value_columns"))
+    return FoldData(items, interactions, label_names, content_hash(images), prepared_dir / IMAGES_DIR, regression)
 
 
 def withhold(items: pd.DataFrame, interactions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -156,6 +160,28 @@ def multi_hot(labels: pd.Series, label_names: list[str]) -> np.ndarray:
     for row, names in enumerate(labels):
         for name in names if names is not None else ():
             targets[row, column[name]] = 1.0
+    return targets
+
+
+def with_values(items: pd.DataFrame) -> pd.DataFrame:
+    """Items whose labels also say their ``values``, as ``name=3.5``, where there are any; read by ``label_values``."""
+    if "values" not in items:
+        return items
+    labels = [
+        None if names is None else [f"{name}{VALUE}{value!r}" for name, value in zip(names, values, strict=True)]
+        for names, values in zip(items["labels"], items["values"], strict=True)
+    ]
+    return items.assign(labels=pd.Series(labels, index=items.index, dtype=object))
+
+
+def label_values(labels: pd.Series, label_names: list[str]) -> np.ndarray:
+    """Lists of ``name=value`` as a matrix of values, [n, N] float32; rows with unknown labels (null) are zero."""
+    column = {name: index for index, name in enumerate(label_names)}
+    targets = np.zeros((len(labels), len(label_names)), dtype=np.float32)
+    for row, texts in enumerate(labels):
+        for text in texts if texts is not None else ():
+            name, _, value = text.rpartition(VALUE)
+            targets[row, column[name]] = float(value)
     return targets
 
 

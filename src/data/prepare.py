@@ -124,6 +124,8 @@ def define(dataset: DatasetConfig) -> dict[str, Any]:
     inputs = {path.name: sha256_of_file(path) for path in tables}
     inputs["images"] = content_hash(sorted(_scan(images_dir, images_dir)))
     settings = {name: value for name, value in plain(dataset).items() if name not in NOT_DEFINING}
+    if not settings.get("value_columns"):  # datasets of classes from before there were others stay as they are
+        settings.pop("value_columns", None)
     return {"format": FORMAT, "settings": settings, "inputs": inputs}
 
 

@@ -48,13 +48,16 @@ class FinishedRun:
 
     @classmethod
     def open(cls, directory: Path) -> Self:
-        """Raises ``ArtifactError`` when there is no finished fine-tuning run in ``directory``."""
+        """Raises ``ArtifactError`` without a finished fine-tuning run there, ``ConfigError`` for one of regression."""
         if not is_finished(directory) or not (directory / CONFIG_FILE).is_file():
             raise ArtifactError(
                 f"{directory} holds no finished fine-tuning run; train one, or name another with run=..."
             )
         definition = load_json(directory / MANIFEST_FILE)["definition"]
-        return cls(directory, definition, load_yaml(directory / CONFIG_FILE))
+        config = load_yaml(directory / CONFIG_FILE)
+        if config["dataset"].get("value_columns"):
+            raise ConfigError(f"{directory} predicts numbers, but new images, export and fusion are for classes.")
+        return cls(directory, definition, config)
 
     @property
     def prepared_dir(self) -> Path:

@@ -7,7 +7,7 @@ import numpy as np
 
 from src.artifacts import PREDICTIONS_FILE, Predictions
 from src.errors import ArtifactError
-from src.evaluation.runs_table import RunRecord
+from src.evaluation.runs_table import MethodRuns, RunRecord
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,12 @@ class AlignedPredictions:
                 )
         scores: np.ndarray = predictions.scores[np.ix_(rows, columns)]
         return scores
+
+    def are_numbers(self, method: MethodRuns) -> bool:
+        """Whether targets are numbers (regression) and not classes, by a method's first run."""
+        record = next(iter(method.runs.values()))
+        self.load_scores(record)
+        return self.test_sets[record.fold].targets.dtype.kind == "f"
 
 
 def _difference(name: str, a: TestSet, b: TestSet) -> str:

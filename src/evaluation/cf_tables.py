@@ -51,7 +51,7 @@ def save_cf_tables(
                 f"{measure}: mean over folds, interval by t with the variance corrected for overlapping training data.",
                 f"Difference: to {reference}; p: corrected paired t-test over folds, Holm's correction over the table.",
             ]
-            text = save_tables(folder / stem, f"{dataset}: {caption}", notes, rows, [_columns(measure, rows)])
+            text = save_tables(folder / stem, f"{dataset}: {caption}", notes, rows, [model_columns(measure, rows)])
             texts.append(text)
     return "\n".join(texts)
 
@@ -96,7 +96,8 @@ def _interval(values: Sequence[float]) -> tuple[float | None, float | None]:
     return float(np.mean(values)) - half, float(np.mean(values)) + half
 
 
-def _columns(measure: str, rows: Sequence[Row]) -> list[Column]:
+def model_columns(measure: str, rows: Sequence[Row]) -> list[Column]:
+    """Printed columns of ``compare_models``'s rows."""
     columns = [
         Column("model", lambda row: str(row["model"]), numeric=False),
         Column(measure, lambda row: number(row["value"])),

@@ -18,6 +18,7 @@ from src.evaluation.examples import Picture, Thumbnails, differing_pictures
 from src.evaluation.figures import load_curves, plot_learning_curves, plot_methods
 from src.evaluation.page import PageDataset, PageSetting, describe_dataset, rendered_table, save_page
 from src.evaluation.paper_table import save_paper_table
+from src.evaluation.regression import evaluate_regression
 from src.evaluation.runs_table import MethodRuns, Setting, group_by_setting, load_run_records
 from src.evaluation.slices import NOTE, compare_slices, load_counts, slice_columns
 from src.evaluation.sweep_figures import alphas_of, plot_alphas, plot_improvements, plot_label_ratios
@@ -81,6 +82,12 @@ def _evaluate_dataset(dataset_dir: Path, cfg: EvaluateConfig) -> tuple[dict[str,
             "settings": rows,
         }
         save_json(folder / "results_paper.json", content)
+        return content, text, None
+    if predictions.are_numbers(next(iter(grouped.values()))[0]):
+        numbers, text = evaluate_regression(grouped, cfg.baseline, predictions, folder, dataset_dir.name)
+        content = {"dataset": dataset_dir.name, "study": cfg.study, "baseline": cfg.baseline, "settings": numbers}
+        save_json(folder / "results.json", content)
+        _log.info("Tables and all numbers: %s\n\n%s", folder, text)
         return content, text, None
     how = Resampling(cfg.n_resamples, cfg.n_permutations, cfg.confidence_level, cfg.seed)
     is_prepared = (dataset_dir / PREPARED / MANIFEST_FILE).is_file()

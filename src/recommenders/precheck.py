@@ -18,9 +18,11 @@ def compute_precheck(vectors: ItemVectors, data: FoldData, cfg: CF2LabelConfig, 
 
     Returns:
         ``cf2label_mAP``; ``shuffled_mAP``, the same with vectors permuted across items; ``popularity_mAP``, constant
-        scores; ``n_items``. Without at least 50 labelled items, or without labels, ``n_items`` alone.
+        scores; ``n_items``. Without at least 50 labelled items, without labels, or for regression, ``n_items`` alone.
     """
     items = data.split(TRAIN)
+    if data.regression:
+        return {"n_items": len(items)}
     items = items[items["labels"].notna() & items["item_id"].isin(vectors.item_id)]
     targets = data.targets(items)
     result: dict[str, float] = {"n_items": len(items)}

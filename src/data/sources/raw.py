@@ -25,6 +25,7 @@ class RawTables:
     Attributes:
         items: ``item_id`` (str), ``image_path`` (str below images_dir, or None), ``labels`` (list of str; None:
             unknown; empty: known to have none) and ``image_group`` (str, or None); ids may still repeat or be empty.
+            For regression also ``values`` (tuple of float, or None: unknown), in the order of the sorted labels.
         interactions: ``user_id`` and ``item_id``, categorical (4 bytes a cell); pairs may still repeat, be empty, or
             name unknown items.
         dropped: What the source itself left out, as reason -> count.

@@ -53,7 +53,9 @@ def read(cfg: TabularConfig) -> RawTables:
 
 def _read_items(path: Path, cfg: TabularConfig) -> tuple[pd.DataFrame, dict[str, str]]:
     columns = {cfg.item_column: "item_column", cfg.image_column: "image_column"}
-    if cfg.labels_column:
+    if cfg.value_columns:
+        columns |= dict.fromkeys(cfg.value_columns, "value_columns")
+    elif cfg.labels_column:
         columns[cfg.labels_column] = "labels_column"
     if cfg.group_column:
         columns[cfg.group_column] = "group_column"
@@ -62,7 +64,11 @@ def _read_items(path: Path, cfg: TabularConfig) -> tuple[pd.DataFrame, dict[str,
     urls = {downloaded_path(text): text for text in image_path if text.startswith(WEB)}
     paths = [downloaded_path(text) if text.startswith(WEB) else text or None for text in image_path]
     items = pd.DataFrame({"item_id": as_text(table[cfg.item_column]), "image_path": pd.Series(paths, dtype=object)})
-    items["labels"] = _read_labels(table[cfg.labels_column], path, cfg) if cfg.labels_column else None
+    if cfg.value_columns:
+        items["values"] = _read_values(table[cfg.value_columns], path)
+        items["labels"] = items["values"].map(lambda values: None if values is None else sorted(cfg.value_columns))
+    else:
+        items["labels"] = _read_labels(table[cfg.labels_column], path, cfg) if cfg.labels_column else None
     group = as_text(table[cfg.group_column]) if cfg.group_column else pd.Series("", index=items.index, dtype=object)
     items["image_group"] = group.where(group != "", None)
     return items, urls
@@ -88,6 +94,22 @@ def _read_labels(column: pd.Series, path: Path, cfg: TabularConfig) -> pd.Series
         return sorted({name.strip() for name in names} - {""})
 
     return pd.Series([parse(cell) for cell in column], index=column.index, dtype=object)
+
+
+def _read_values(table: pd.DataFrame, path: Path) -> pd.Series:
+    """One tuple of numbers an item, in the order of the sorted column names; None where a cell is empty."""
+    texts = table.map(lambda cell: "" if pd.isna(cell) else str(cell).strip())
+    numbers = texts.where(texts != "", None).apply(pd.to_numeric, errors="coerce").astype(np.float64)
+    wrong = (texts != "").to_numpy() & ~np.isfinite(numbers.to_numpy())
+    if wrong.any():
+        row, column = (int(place[0]) for place in np.nonzero(wrong))
+        raise DataError(
+            f"{path}: column {table.columns[column]} should hold numbers or nothing, but row {row + 1} holds "
+            f"{texts.iloc[row, column]!r}."
+        )
+    rows = numbers[sorted(table.columns)].itertuples(index=False, name=None)
+    values = [None if any(map(np.isnan, numbers)) else numbers for numbers in rows]
+    return pd.Series(values, index=table.index, dtype=object)
 
 
 def _read_interactions(path: Path, cfg: TabularConfig) -> tuple[pd.DataFrame, dict[str, int]]:
