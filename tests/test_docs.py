@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline import ROOT
+from src.experiments.plan import build_steps
+from src.experiments.run import compose_experiment
+from tests.pipeline import ROOT, compose_config
 
 
 def blocks(page):
@@ -44,3 +47,23 @@ def test_links_between_pages_lead_somewhere():
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "data").glob("*/*.md")]:
         for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+COMMAND = re.compile(r"^python main_(\w+)\.py (.*?)(?:\s+#.*)?$", re.MULTILINE)
+
+
+PAGES = sorted(path.name for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "new_dataset.md"])
+def test_documented_commands_have_settings_that_exist(page):
+    path = ROOT / page if (ROOT / page).is_file() else ROOT / "docs" / page
+    text = "\n".join(re.findall(r"```bash\n(.*?)```", path.read_text(), flags=re.DOTALL)).replace("\\\n", " ")
+    for stage, arguments in COMMAND.findall(text):
+        words = [word for word in shlex.split(arguments) if not word.startswith("-")]
+        words = ["dataset=emoji" if word in ("dataset=...", "dataset=popularity") else word for word in words]
+        if stage == "run_experiment":
+            cfg, overrides = compose_experiment(words)
+            assert build_steps(cfg, overrides)
+        else:
+            compose_config(stage, *words)
