@@ -30,6 +30,7 @@ class TrainingInputs:
     """Arrays over the n train items that have an image, plus the validation items.
 
     Attributes:
+        item_id: [n] str.
         image_row: Row in the image store, [n] int64.
         labelled: Whether the item's labels are known and kept by the label ratio, [n] bool.
         targets: Label targets, hard or soft, [n, N] float32.
@@ -46,6 +47,7 @@ class TrainingInputs:
         counts: What was used and left out, for the metrics file.
     """
 
+    item_id: np.ndarray
     image_row: np.ndarray
     labelled: np.ndarray
     targets: Tensor
@@ -108,6 +110,7 @@ def build_inputs(cfg: ClassifierTrainingConfig, fold: FoldData, store: ImageStor
         "classes_without_labelled_positives": no_positives,
     }
     return TrainingInputs(
+        item_id=train["item_id"].to_numpy().astype(np.str_),
         image_row=store.rows(train["item_id"].to_numpy()),
         labelled=labelled,
         targets=torch.from_numpy(targets),

@@ -87,10 +87,10 @@ class MultitaskModule(lightning.LightningModule):
             losses[AUXILIARY] = weight * self._masked_mean(per_image, batch["has_cf_target"])
         loss = self._total(losses)
         if not torch.isfinite(loss):
-            items = batch["item"].tolist()
+            items = ", ".join(self._inputs.item_id[batch["item"].cpu().numpy()])
             raise DataError(
-                f"The loss is {loss.item()} at step {self._step(batch_idx)} (train items {items[:8]} ...); the last "
-                "good checkpoint is kept. Lower lr or alpha, or set gradient_clip=1."
+                f"The loss is {loss.item()} in epoch {self.current_epoch}, batch {batch_idx}; the last good checkpoint "
+                f"is kept. Lower lr or alpha, or set gradient_clip=1. The batch's items: {items}."
             )
         for name, value in {"loss": loss, **{f"{name}_loss": value for name, value in losses.items()}}.items():
             self._sums[name] = self._sums.get(name, torch.zeros((), device=loss.device)) + value.detach()

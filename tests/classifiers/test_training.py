@@ -153,7 +153,8 @@ def test_a_nan_loss_stops_with_the_step_and_items(pipeline, monkeypatch):
         return torch.full((16,), float("nan"), requires_grad=True)
 
     monkeypatch.setattr("src.classifiers.module.label_loss", nan)
-    with pytest.raises(DataError, match=r"The loss is nan at step 0 \(train items .*Lower lr or alpha"):
+    expected = r"The loss is nan in epoch 0, batch 0; .*Lower lr or alpha.* items: item\d{4}(, item\d{4}){15}\."
+    with pytest.raises(DataError, match=expected):
         pipeline.classify("image_only")
 
 
