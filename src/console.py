@@ -5,10 +5,18 @@ import logging
 import warnings
 from collections.abc import Iterator
 
+from src.errors import ConfigError
+
 
 @contextlib.contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Hold back Lightning's tips, and its advice on worker processes, which batches made in one piece do not need."""
+    """Hold back Lightning's tips, and its advice on worker processes, which batches made in one piece do not need.
+
+    Raises:
+        ConfigError: Lightning cannot use the devices or the strategy that ``trainer`` names.
+    """
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
     chatter = logging.getLogger("lightning.pytorch")
     level, propagate = chatter.level, chatter.propagate
     chatter.setLevel(logging.WARNING)
@@ -17,6 +25,8 @@ def quiet_lightning() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="lightning")
             yield
+    except MisconfigurationException as error:
+        raise ConfigError(f"The trainer cannot be set up as trainer.* says: {error}") from error
     finally:
         chatter.setLevel(level)
         chatter.propagate = propagate

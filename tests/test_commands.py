@@ -3,9 +3,12 @@
 import subprocess
 import sys
 
+import lightning
 import pytest
+import torch
 
 from src.config import check_choice
+from src.console import quiet_lightning
 from src.errors import ConfigError
 from tests.pipeline import CONFIGS, ROOT, STAGES, compose_config
 
@@ -49,6 +52,14 @@ def test_every_config_composes(stage, group):
         needs = ["backbone.architecture=test_resnet"] if path.stem == "timm" else []
         cfg = compose_config(stage, f"{group}={path.stem}", *needs)
         assert getattr(cfg, group).name == ("test_resnet" if path.stem == "timm" else path.stem)
+
+
+def test_a_device_that_is_not_there_is_named():
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    assert compose_config("train_recommender", "trainer=ddp").trainer.strategy == "ddp"
+    with pytest.raises(ConfigError, match=r"as trainer\.\* says: .*gpu"), quiet_lightning():
+        lightning.Trainer(**compose_config("train_classifier", "trainer=gpu").trainer.devices_used)
 
 
 def test_every_settings_file_composes():

@@ -17,7 +17,7 @@ def fit(pipeline, n_processes, *overrides):
     """Fit with one or two processes; returns the run's directory."""
     command = [sys.executable, "main_train_recommender.py", *pipeline.overrides("train_recommender"), *overrides]
     command += ["trainer.accelerator=cpu", f"trainer.devices={n_processes}", "force=true"]
-    command += ["trainer.strategy=ddp"] if n_processes > 1 else []
+    command += ["trainer=ddp"] if n_processes > 1 else []
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     answer = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500)
     assert answer.returncode == 0, answer.stderr[-3000:]
