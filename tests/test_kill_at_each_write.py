@@ -7,11 +7,24 @@ import shutil
 import signal
 
 import pytest
+import torch
 
 from tests.pipeline import Pipeline
 
 pytestmark = pytest.mark.slow
 
+FORKS = multiprocessing.get_context("forkserver")  # of a process that has imported all, and done nothing
+FORKS.set_forkserver_preload(
+    [
+        *(
+            "tests.pipeline",
+            "tests.test_kill_at_each_write",
+            "src.classifiers.fine_tuning",
+            "src.classifiers.inference",
+        ),
+        *("src.recommenders.vae_training", "src.data.build", "src.deployment.export", "src.deployment.fusion"),
+    ]
+)
 VARYING = ("wall_clock_s", "peak_memory_mb")
 LEAKY = "leaks=[held_out_interactions]"
 
@@ -34,17 +47,18 @@ class Deadly:
         return renamed
 
 
+def work(outputs, raw_dir, stage, overrides, count, nth, after):
+    """Run a stage, and die at its nth write."""
+    torch.set_num_threads(1)
+    deadly = Deadly(count, nth, after)
+    os.replace, os.rename = deadly.around(os.replace), deadly.around(os.rename)
+    Pipeline(raw_dir, outputs).run(stage, *overrides)
+
+
 def run(outputs, raw_dir, stage, overrides, nth=0, after=False):
-    """Run a stage in a forked process, which spares it the imports; returns its exit status and number of writes."""
-    context = multiprocessing.get_context("fork")
-    count = context.Value("i", 0)
-
-    def target():
-        deadly = Deadly(count, nth, after)
-        os.replace, os.rename = deadly.around(os.replace), deadly.around(os.rename)
-        Pipeline(raw_dir, outputs).run(stage, *overrides)
-
-    process = context.Process(target=target)
+    """Run a stage in a process of its own; returns its exit status and number of writes."""
+    count = FORKS.Value("i", 0)
+    process = FORKS.Process(target=work, args=(outputs, raw_dir, stage, overrides, count, nth, after))
     process.start()
     process.join(300)
     return process.exitcode, count.value
