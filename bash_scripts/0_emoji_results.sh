@@ -7,7 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 methods="methods=[image_only,mtl_uniform,mtl_loss,cf_distill,pseudo_label]"
 ratios="label_ratios=[0.2,1.0]"
-tuned="methods=[image_only,mtl_uniform,cf_distill,pseudo_label]"
+tuned="methods=[image_only,mtl_uniform,cf_distill]"
 python main_run_experiment.py experiment=tune "$tuned" "$ratios" epochs=15 "$@"
 python main_run_experiment.py experiment=table5 "$methods" "$ratios" "folds=[0,1,2,3,4]" "$@"
 python main_run_experiment.py experiment=label_ratio "label_ratios=[0.1,0.5]" "$@"

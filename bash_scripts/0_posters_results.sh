@@ -9,7 +9,7 @@ posters=(dataset=movielens_posters "$@")
 methods="methods=[image_only,mtl_uniform,mtl_loss,cf_distill,pseudo_label]"
 ratios="label_ratios=[0.2,1.0]"
 python main_run_experiment.py experiment=table3 "${posters[@]}"
-tuned="methods=[image_only,mtl_uniform,cf_distill,pseudo_label]"
+tuned="methods=[image_only,mtl_uniform,cf_distill]"
 python main_run_experiment.py experiment=tune "$tuned" "$ratios" epochs=4 "${posters[@]}"
 python main_run_experiment.py experiment=table5 "$methods" "$ratios" "${posters[@]}"
 python main_run_experiment.py experiment=table5 "${posters[@]}"
