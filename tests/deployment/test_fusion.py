@@ -1,5 +1,7 @@
 """Image and interactions together: fitted on validation, without test labels, and better than either alone."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -12,8 +14,11 @@ from src.evaluation.metrics import mean_average_precision
 LEAKY = "leaks=[held_out_interactions]"
 
 
-@pytest.fixture
-def fused(pipeline):
+@pytest.fixture(scope="module")
+def fused(shared_pipeline, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fused") / "outputs"
+    shutil.copytree(shared_pipeline.outputs_dir, folder)
+    pipeline = shared_pipeline.at(folder)
     for method in ("image_only", "mtl_uniform"):
         pipeline.classify(method, "epochs=1", "lr=0.0005")  # images alone should not be enough
     pipeline.run("train_recommender", LEAKY)

@@ -57,6 +57,7 @@ def test_settings_out_of_range_are_refused(parts, message):
         check_recommender(JointConfig(parts=parts))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
