@@ -18,7 +18,7 @@ def test_each_override_goes_to_all_that_have_such_a_setting():
         "prepare_dataset": ["dataset.raw_dir=x", "num_workers=1"],
         "train_recommender": ["dataset.raw_dir=x", "recommender.max_steps=5"],
         "train_classifier": ["dataset.raw_dir=x", "recommender.max_steps=5", "+optimizer.lr=1", "backbone=resnet18"],
-        "predict_testset": ["dataset.raw_dir=x"],
+        "predict_testset": ["dataset.raw_dir=x", "recommender.max_steps=5"],
         "evaluate_methods": ["dataset.raw_dir=x", "n_resamples=9"],
     }
 

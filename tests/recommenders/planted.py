@@ -59,5 +59,5 @@ def write_prepared(outputs: Path, name="tiny", n_items=240, n_blocks=3, interact
     save_table(folder / ITEMS_FILE, items)
     save_table(folder / INTERACTIONS_FILE, interactions)
     save_json(folder / LABELS_FILE, [f"block{index}" for index in range(n_blocks)])
-    (folder / MANIFEST_FILE).write_text(json.dumps({"files": {}}))
+    (folder / MANIFEST_FILE).write_text(json.dumps({"files": {}, "config": {"dataset": {}}}))
     return folder
