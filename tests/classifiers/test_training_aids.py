@@ -109,6 +109,7 @@ def test_task_weights_are_learned_and_kept_in_the_curves(pipeline):
     assert not np.allclose(curve["trainloss"], total)
 
 
+@pytest.mark.slow
 def test_asymmetric_loss_trains(pipeline):
     pipeline.classify("cf_distill", "loss.label=asymmetric", "epochs=4")
     (run,) = pipeline.runs("cf_distill")

@@ -30,6 +30,7 @@ def predictions(pipeline, entry):
     return Predictions.load(pipeline.outputs_dir / "tiny" / entry["run"] / "predictions.npz")
 
 
+@pytest.mark.slow
 def test_each_run_is_fused_and_compared_with_the_image_and_with_cf_alone(fused):
     pipeline, metrics = fused
     assert metrics["n_runs"] == 2
@@ -51,6 +52,7 @@ def test_each_run_is_fused_and_compared_with_the_image_and_with_cf_alone(fused):
     assert sum(entry["study"] == "main" for entry in again) == 2
 
 
+@pytest.mark.slow
 def test_cf2label_sees_no_held_out_label_and_covers_all_held_out_items(fused):
     pipeline, _ = fused
     fold = open_fold(pipeline.outputs_dir / "tiny" / PREPARED, 0)
