@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from src.artifacts import PREDICTIONS_FILE, RESULTS_FILE, ItemVectors, Predictions, load_yaml, save_json, save_yaml
+from src.artifacts import PREDICTIONS_FILE, RESULTS_FILE, Predictions, load_yaml, save_json, save_yaml
 from src.classifiers.inference import score_items
 from src.classifiers.predict import predict_testset
 from src.config import CF2LabelConfig, PredictConfig
-from src.data.folds import HELD_OUT_INTERACTIONS, TEST, TRAIN, VAL, FoldData, label_mask, open_fold
+from src.data.folds import HELD_OUT_INTERACTIONS, TEST, TRAIN, VAL, label_mask, open_fold
 from src.data.store import ImageStore
 from src.deployment.calibration import fit_logistic, logits_of
 from src.deployment.finished_run import FinishedRun
@@ -25,8 +24,8 @@ from src.recommenders.locate import RecommenderRun
 logger = logging.getLogger(__name__)
 
 CF_ONLY, WITH_CF = "cf_only", "+cf"
-SEEN_BY_CF2LABEL = ("fold", "seed", "label_ratio", "mask_seed")
-"""Settings of a run that say which labels it, and so CF2Label beside it, may learn from."""
+DECIDE_CF2LABEL = ("cf2label", "leaks", "fold", "seed", "label_ratio", "mask_seed")
+"""Settings of a run that decide what CF2Label beside it learns."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +63,13 @@ def predict_fusion(cfg: PredictConfig) -> dict[str, Any]:
     path = root / RESULTS_FILE
     everything = load_yaml(path)["runs"]
     study, entries, weights = f"{cfg.study}_fusion", [], []
-    scores_of = cache(lambda run: _cf_scores(cfg, *run))
+    known: dict[Any, CFScores] = {}
     for entry in everything:
         if entry["study"] != cfg.study:
             continue
         run = FinishedRun.open(root / entry["run"])
-        cf2label = tuple(run.config["cf2label"].items())
-        scores = scores_of((run.prepared_dir, cf2label, *(run.config[name] for name in SEEN_BY_CF2LABEL)))
+        key = str([run.config[name] for name in DECIDE_CF2LABEL])
+        scores = known[key] = known.get(key) or _cf_scores(cfg, run)
         image, fused, slopes = _fuse(run, scores, cfg.batch_size)
         weights.append(slopes)
         entries.append({**entry, "study": study})
@@ -87,35 +86,27 @@ def predict_fusion(cfg: PredictConfig) -> dict[str, Any]:
     return {"n_runs": len(weights), "image_weight": image_weight, "cf_weight": cf_weight, "study": study}
 
 
-def _cf_scores(
-    cfg: PredictConfig,
-    prepared_dir: Path,
-    cf2label: tuple[tuple[str, Any], ...],
-    number: int,
-    seed: int,
-    label_ratio: float,
-    mask_seed: int,
-) -> CFScores:
-    fold = open_fold(prepared_dir, number)
-    leaks = [HELD_OUT_INTERACTIONS]
-    digest = open_fold(prepared_dir, number, leaks).interactions_digest
-    run = RecommenderRun(prepared_dir.parent, cfg.recommender, number, cfg.recommender_seed, digest, leaks)
-    return cf_scores(run.load_vectors(), fold, CF2LabelConfig(**dict(cf2label)), seed, label_ratio, mask_seed)
-
-
-def cf_scores(
-    stored: ItemVectors, fold: FoldData, cfg: CF2LabelConfig, seed: int, label_ratio: float, mask_seed: int
-) -> CFScores:
-    """CF2Label's probabilities of the validation and test items that have a CF vector, from train items' labels."""
+def _cf_scores(cfg: PredictConfig, run: FinishedRun) -> CFScores:
+    """CF2Label's probabilities of held-out items that have a CF vector, from the train labels that ``run`` saw."""
+    fold, settings, leaks = run.fold, run.config, [HELD_OUT_INTERACTIONS]
+    digest = open_fold(run.prepared_dir, settings["fold"], leaks).interactions_digest
+    dataset_dir = run.prepared_dir.parent
+    located = RecommenderRun(dataset_dir, cfg.recommender, settings["fold"], cfg.recommender_seed, digest, leaks)
+    stored = located.load_vectors()
     row = pd.Index(stored.item_id).get_indexer(fold.items["item_id"])
     used = (row >= 0) & fold.items["split"].isin([TRAIN, VAL, TEST]).to_numpy()
     items = fold.items[used].reset_index(drop=True)
     in_train = (items["split"] == TRAIN).to_numpy()
     item_id = items["item_id"].to_numpy().astype(np.str_)
-    labelled = in_train & items["labels"].notna().to_numpy() & label_mask(item_id, label_ratio, mask_seed)
+    labelled = (
+        in_train
+        & items["labels"].notna().to_numpy()
+        & label_mask(item_id, settings["label_ratio"], settings["mask_seed"])
+    )
     targets = fold.targets(items) * labelled[:, None]
     groups = items["image_group"].to_numpy()
-    probs = out_of_fold_probabilities(stored.vectors[row[used]], targets, labelled, groups, cfg, seed).probs
+    vectors, cf2label = stored.vectors[row[used]], CF2LabelConfig(**settings["cf2label"])
+    probs = out_of_fold_probabilities(vectors, targets, labelled, groups, cf2label, settings["seed"]).probs
     return CFScores(item_id[~in_train], probs[~in_train], targets[labelled].mean(axis=0))
 
 
