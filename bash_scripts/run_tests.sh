@@ -3,6 +3,6 @@
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 if [ "$#" -eq 0 ]; then
-  exec python -m pytest -n 2 -m "not slow and not gpu" --cov --cov-report=term:skip-covered --cov-fail-under=85
+  exec python -m pytest -n 2 --dist worksteal -m "not slow and not gpu" --cov --cov-report=term:skip-covered --cov-fail-under=85
 fi
 exec python -m pytest "$@"

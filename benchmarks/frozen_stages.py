@@ -8,7 +8,6 @@ import torch
 
 from benchmarks.measure import save
 from src.classifiers.network import MultitaskNetwork
-from src.config import register_configs
 from src.entry import compose_config
 
 STAGES, BATCH, SIZE, STEPS, ROUNDS = (0, 2, 3, 4, 5), 32, 64, 4, 8
@@ -16,7 +15,6 @@ STAGES, BATCH, SIZE, STEPS, ROUNDS = (0, 2, 3, 4, 5), 32, 64, 4, 8
 
 def main() -> None:
     """Measure in turn, and write JSON."""
-    register_configs()
     cfg = compose_config("train_classifier", ["dataset=emoji"]).backbone
     images, targets = torch.rand(BATCH, 3, SIZE, SIZE), torch.rand(BATCH, 65)
     images = images.contiguous(memory_format=torch.channels_last)

@@ -14,7 +14,7 @@ from typing import Any
 import lightning
 import torch
 
-from benchmarks.measure import ROOT, save, timed
+from benchmarks.measure import save, timed
 from src.classifiers import fine_tuning
 from src.classifiers.batches import TrainingBatches
 from src.classifiers.inputs import build_inputs
@@ -23,9 +23,9 @@ from src.classifiers.module import MultitaskModule
 from src.classifiers.network import MultitaskNetwork
 from src.classifiers.schedule import build_optimizer
 from src.classifiers.settings import resolve
-from src.config import register_configs, to_dataclass
 from src.data.folds import open_fold
 from src.data.store import ImageStore
+from src.entry import compose_config
 
 PREPARED = Path(os.environ.get("PREPARED", "outputs/emoji/prepared"))
 BACKBONE, SIZE = os.environ.get("BACKBONE", "efficientnet_lite0"), int(os.environ.get("SIZE", "64"))
@@ -45,15 +45,10 @@ class StepTimes(lightning.Callback):
 
 def compose() -> Any:
     """The classifier's config for this benchmark."""
-    from hydra import compose as compose_config
-    from hydra import initialize_config_dir
-
-    register_configs()
     overrides = [f"backbone={BACKBONE}", f"image_size={SIZE}", "trainer.progress_bar=false", "trainer.accelerator=cpu"]
     if not BACKBONE.startswith("efficientnet"):
         overrides.append("backbone.weights=null")  # the time does not depend on the weights
-    with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "configs")):
-        return resolve(to_dataclass(compose_config("train_classifier", overrides=overrides)))
+    return resolve(compose_config("train_classifier", overrides))
 
 
 def bare_seconds(network: MultitaskNetwork, batch: dict[str, Any], weight: torch.Tensor, cfg: Any) -> float:

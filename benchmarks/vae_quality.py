@@ -20,7 +20,7 @@ from cornac.data import Dataset
 from scipy import sparse
 
 from benchmarks.measure import save
-from src.config import TrainerConfig, VAEConfig, register_configs
+from src.config import TrainerConfig, VAEConfig
 from src.data.folds import open_fold
 from src.entry import compose_config
 from src.recommenders.auc import recommender_auc
@@ -63,7 +63,6 @@ def main() -> None:
     """Run all trials of both, and write JSON."""
     prepared = Path(os.environ.get("PREPARED", "outputs/emoji/prepared"))
     name = prepared.parent.name
-    register_configs()
     cfg = compose_config("train_recommender", [f"dataset={name}", "recommender=vae"]).recommender
     matrix = build_user_item(open_fold(prepared, 0).train_interactions).matrix
     train, test = hold_out(matrix, cfg.auc_holdout, np.random.default_rng(0))

@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from src.config import to_dataclass
+from src.config import register_configs, to_dataclass
 from src.errors import ConfigError, UserError
 
 ROOT = Path(__file__).parents[1]
@@ -66,6 +66,7 @@ def compose_config(name: str, overrides: Sequence[str]) -> Any:
     Raises:
         ConfigError: Hydra cannot compose it: an unknown key or choice, or a value of the wrong type.
     """
+    register_configs()
     with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
         try:
             return to_dataclass(compose(name, overrides=list(overrides)))

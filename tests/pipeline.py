@@ -6,7 +6,6 @@ from typing import Any
 
 from src import entry
 from src.classifiers.tuning import train_or_tune
-from src.config import register_configs
 from src.data.prepare import prepare_dataset
 from src.deployment.predict import predict
 from src.evaluation.evaluate import evaluate
@@ -35,7 +34,6 @@ SMALL_CLASSIFIER = (
 
 def compose_config(config_name: str, *overrides: str) -> Any:
     """The config dataclass of an entry script called with ``overrides``."""
-    register_configs()
     return entry.compose_config(config_name, overrides)
 
 

@@ -44,8 +44,9 @@ def test_a_mistyped_key_in_a_group(tmp_path):
 
 
 @pytest.mark.parametrize(("stage", "group"), [
-    *(("prepare_dataset", "dataset"), ("train_recommender", "recommender")),
-    *(("train_classifier", group) for group in ("dataset", "recommender", "backbone", "method", "optimizer")),
+    *(("prepare_dataset", "dataset"), ("train_recommender", "recommender"), ("train_classifier", "method")),
+    *(pytest.param("train_classifier", group, marks=pytest.mark.slow)
+      for group in ("dataset", "recommender", "backbone", "optimizer")),
 ])  # fmt: skip
 def test_every_config_composes(stage, group):
     for path in sorted((CONFIGS / group).glob("*.yaml")):

@@ -55,6 +55,7 @@ COMMAND = re.compile(r"^python main_(\w+)\.py (.*?)(?:\s+#.*)?$", re.MULTILINE)
 PAGES = sorted(path.name for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if page != "new_dataset.md"])
 def test_documented_commands_have_settings_that_exist(page):
     path = ROOT / page if (ROOT / page).is_file() else ROOT / "docs" / page

@@ -61,7 +61,7 @@ def kill(pipeline, sabotage, *overrides, status=-signal.SIGKILL):
 @pytest.mark.parametrize(
     "sabotage",
     [
-        pytest.param(KILL_MID_EPOCH, id="mid-epoch"),
+        pytest.param(KILL_MID_EPOCH, id="mid-epoch", marks=pytest.mark.slow),
         pytest.param(KILL_BEFORE_METRICS, id="before metrics", marks=pytest.mark.slow),
         pytest.param(KILL_BEFORE_MANIFEST, id="before manifest", marks=pytest.mark.slow),
         pytest.param(KILL_IN_A_CHECKPOINT, id="in a checkpoint", marks=pytest.mark.slow),

@@ -3,6 +3,7 @@
 Light on purpose: importing this package must not import torch, so that ``--help`` and a bad config answer at once.
 """
 
+from functools import cache
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -92,6 +93,7 @@ STAGES: dict[str, type] = {
 """Schema of each stage; ``main_<stage>.py`` runs it and ``configs/<stage>.yaml`` composes it."""
 
 
+@cache
 def register_configs() -> None:
     """Make the schemas known to Hydra; the YAML files of ``configs/`` name them in their defaults lists."""
     store = ConfigStore.instance()

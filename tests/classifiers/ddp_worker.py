@@ -14,7 +14,6 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from src.classifiers import fine_tuning
 from src.classifiers.train import train_classifier
-from src.config import register_configs
 from src.entry import compose_config
 
 
@@ -47,5 +46,4 @@ if __name__ == "__main__":
         FrozenBatchNorm(),
         KeepGradients(path),
     ]
-    register_configs()
     train_classifier(compose_config("train_classifier", overrides))

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hydra import compose, initialize_config_dir
 
-from src.config import register_configs, to_dataclass
 from src.data.prepare import prepare_dataset
+from src.entry import compose_config
 
 ROOT = Path(__file__).parents[2]
 EMOJI = ROOT / "data" / "emoji"
@@ -38,10 +37,7 @@ def pairs():
 
 def test_prepare_reports_what_pandas_counts(tmp_path, monkeypatch, items, pairs):
     monkeypatch.chdir(ROOT)
-    register_configs()
-    with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
-        cfg = compose("prepare_dataset", overrides=["dataset=emoji", f"outputs_dir={tmp_path}"])
-    statistics = prepare_dataset(to_dataclass(cfg))
+    statistics = prepare_dataset(compose_config("prepare_dataset", ["dataset=emoji", f"outputs_dir={tmp_path}"]))
     labels = items["labels"].str.split("|").explode()
     counts = np.sort(labels.value_counts().to_numpy())
     lorenz = np.concatenate([[0], np.cumsum(counts) / counts.sum()])

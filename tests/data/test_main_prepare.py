@@ -6,9 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 
-from src.config import register_configs, to_dataclass
 from tests.data.tiny import write_tiny_dataset
 
 ROOT = Path(__file__).parents[2]
@@ -50,11 +48,3 @@ def test_mistyped_key_fails_at_start():
     result = run("dataset.store_sise=32")
     assert result.returncode != 0
     assert "store_sise" in result.stderr
-
-
-@pytest.mark.parametrize("dataset", sorted(path.stem for path in (ROOT / "configs" / "dataset").glob("*.yaml")))
-def test_every_dataset_config_composes(dataset):
-    register_configs()
-    with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
-        cfg = to_dataclass(compose("prepare_dataset", overrides=[f"dataset={dataset}"]))
-    assert cfg.dataset.name == dataset

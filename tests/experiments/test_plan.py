@@ -2,13 +2,10 @@
 
 import pytest
 
-from src.config import register_configs
 from src.entry import CONFIGS
 from src.errors import ConfigError
 from src.experiments.plan import build_steps
 from src.experiments.run import compose_experiment
-
-register_configs()
 
 
 def steps_of(*arguments):

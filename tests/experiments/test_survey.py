@@ -5,13 +5,10 @@ import json
 import pytest
 
 from src.artifacts import MANIFEST_FILE
-from src.config import register_configs
 from src.errors import ArtifactError
 from src.experiments.plan import build_steps
 from src.experiments.run import compose_experiment, describe
 from src.experiments.survey import State, survey
-
-register_configs()
 
 
 def arguments_of(pipeline, *more):

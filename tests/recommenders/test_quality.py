@@ -8,7 +8,7 @@ import pytest
 import torch
 from cornac.data import Dataset
 
-from src.config import BPRConfig, MostPopularConfig, RecommenderTrainingConfig, TrainerConfig, VAEConfig, to_dataclass
+from src.config import BPRConfig, MostPopularConfig, RecommenderTrainingConfig, TrainerConfig, VAEConfig
 from src.data.folds import open_fold
 from src.recommenders.auc import recommender_auc
 from src.recommenders.interactions import build_user_item, hold_out
@@ -22,17 +22,11 @@ TRAINER = TrainerConfig(accelerator="cpu", progress_bar=False)
 
 @pytest.fixture(scope="module")
 def emoji(tmp_path_factory):
-    from hydra import compose, initialize
-    from hydra.core.global_hydra import GlobalHydra
-
-    from src.config import register_configs
     from src.data.prepare import prepare_dataset
+    from src.entry import compose_config
 
     outputs = tmp_path_factory.mktemp("outputs")
-    GlobalHydra.instance().clear()
-    register_configs()
-    with initialize(version_base="1.3", config_path="../../configs"):
-        cfg = to_dataclass(compose("prepare_dataset", overrides=["dataset=emoji", f"outputs_dir={outputs}"]))
+    cfg = compose_config("prepare_dataset", ["dataset=emoji", f"outputs_dir={outputs}"])
     prepare_dataset(cfg)
     return cfg.dataset, outputs
 

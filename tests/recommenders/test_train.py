@@ -17,10 +17,9 @@ from src.config import (
     RecommenderTrainingConfig,
     TrainerConfig,
     VAEConfig,
-    register_configs,
-    to_dataclass,
 )
 from src.data.folds import open_fold
+from src.entry import compose_config
 from src.errors import ArtifactError, ConfigError, DataError
 from src.recommenders import train as train_module
 from src.recommenders.build import build_recommender
@@ -165,10 +164,7 @@ def test_settings_out_of_range_fail_before_anything_is_read(tmp_path, settings, 
 
 @pytest.mark.parametrize("name", ["most_popular", "bpr", "vae", "vae_no_bias", "cornac"])
 def test_every_config_composes_and_builds(name):
-    GlobalHydra.instance().clear()
-    register_configs()
-    with initialize(version_base="1.3", config_path="../../configs"):
-        cfg = to_dataclass(compose("train_recommender", overrides=[f"recommender={name}"]))
+    cfg = compose_config("train_recommender", [f"recommender={name}"])
     assert cfg.recommender.name == name
     build_recommender(cfg.recommender, cfg.trainer)
     assert getattr(cfg.recommender, "item_bias", None) is {"vae": True, "vae_no_bias": False}.get(name)
