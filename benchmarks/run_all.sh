@@ -4,7 +4,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../bash_scripts/environment.sh"
 export PYTHONPATH=.
 
 python main_prepare_dataset.py dataset=emoji
-for name in amazon_metadata image_pipeline vae auc bootstrap training_loop frozen_stages sampled_softmax scaling; do
+for name in amazon_metadata image_pipeline freed_memory vae auc bootstrap training_loop frozen_stages sampled_softmax scaling; do
   python "benchmarks/$name.py"
 done
 posters=../shared/data/movielens-posters

@@ -10,6 +10,7 @@ from src.machine import n_cores
 
 NAMES = {
     "image_pipeline": "data pipeline alone, 224 px crops from 500 px JPEGs, one core",
+    "freed_memory": "training step, EfficientNet-Lite0, 224 px",
     "vae": "VAE epoch, 20,000 items",
     "auc": "recommender AUC, 20,000 items",
     "bootstrap": "bootstrap replicate of mAP, 4,000 images, 200 classes",

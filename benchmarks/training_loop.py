@@ -26,6 +26,7 @@ from src.classifiers.settings import resolve
 from src.data.folds import open_fold
 from src.data.store import ImageStore
 from src.entry import compose_config
+from src.machine import keep_freed_memory
 
 PREPARED = Path(os.environ.get("PREPARED", "outputs/emoji/prepared"))
 BACKBONE, SIZE = os.environ.get("BACKBONE", "efficientnet_lite0"), int(os.environ.get("SIZE", "64"))
@@ -94,6 +95,7 @@ def part_milliseconds(
 
 def main() -> None:
     """Alternate bare steps with stretches of the loop and print the loop's share of the limit."""
+    keep_freed_memory()  # as training does, for the bare steps too
     cfg = compose()
     fold = open_fold(PREPARED, 0)
     store = ImageStore.open(fold.images_dir)

@@ -33,6 +33,7 @@ from src.data.transforms import check_store_size
 from src.errors import ConfigError
 from src.evaluation.metrics import average_precision, mean_average_precision
 from src.evaluation.regression import coefficient_of_determination
+from src.machine import keep_freed_memory
 from src.runs import Run, content_hash, plain
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ def fine_tune(
         ConfigError: A setting does not fit the images or devices.
         DataError: Nothing is labelled, or the loss stopped being a number.
     """
+    keep_freed_memory()
     store = ImageStore.open(fold.images_dir)
     check_store_size(store, cfg.image_size, cfg.dataset.eval_crop)
     inputs = build_inputs(cfg, fold, store)

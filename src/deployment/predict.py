@@ -3,10 +3,12 @@
 from typing import Any
 
 from src.config import PredictConfig
+from src.machine import keep_freed_memory
 
 
 def predict(cfg: PredictConfig) -> dict[str, Any]:
     """Export a run, label new images, or predict the test set, with ``fusion`` from interactions too."""
+    keep_freed_memory()
     if cfg.export is not None:
         from src.deployment.export import export_model
 
