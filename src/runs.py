@@ -125,9 +125,14 @@ class Run:
         for sibling in sorted(self.directory.parent.glob(f"{self.name}-*")):
             if sibling == self.directory or not is_finished(sibling):
                 continue
-            other = load_json(sibling / MANIFEST_FILE)["definition"]
-            if other.get("settings") == self.definition.get("settings"):
-                logger.warning("%s has the same settings but was made from other inputs; it is stale.", sibling)
+            other, own = load_json(sibling / MANIFEST_FILE)["definition"], self.definition
+            if other.get("settings") == own.get("settings"):
+                differing = [name for name, value in own["inputs"].items() if other["inputs"].get(name) != value]
+                logger.warning(
+                    "%s has the same settings but other inputs (%s); it is stale, unless they were meant to differ, "
+                    "as with another CF model.",
+                    *(sibling, ", ".join(differing)),
+                )
 
 
 def run_directory(parent: Path, name: str, definition: Mapping[str, Any]) -> Path:

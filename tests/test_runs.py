@@ -41,7 +41,7 @@ def test_a_run_of_other_inputs_is_called_stale(tmp_path, caplog):
         run.finish({}, {})
     with caplog.at_level(logging.WARNING), Run(tmp_path, "x", {**DEFINITION, "inputs": {"items": "new"}}):
         pass
-    assert "is stale" in caplog.text
+    assert "other inputs (items); it is stale" in caplog.text
 
 
 @pytest.mark.parametrize("n_processes", [3])
