@@ -11,7 +11,7 @@ from src.data.catalog import part_of
 from src.data.folds import open_fold
 from src.data.prepare import prepare_dataset
 from src.data.store import ImageStore
-from src.errors import ArtifactError, ConfigError, DataError
+from src.errors import ArtifactError, DataError
 from tests.data.tiny import tiny_config, write_tiny_dataset
 
 
@@ -216,27 +216,6 @@ def test_missing_tables_and_images(hand_made, tmp_path):
     (tmp_path / "void").mkdir()
     with pytest.raises(DataError, match=r"none of 6 is: file is missing \(5\), path leaves images_dir \(1\)\. Check"):
         prepare_dataset(prepared_config(hand_made, tmp_path, images_dir=str(tmp_path / "void")))
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"store_size": 0}, r"dataset\.store_size should be at least 1, but is 0"),
-        ({"max_aspect_ratio": 0.5}, r"dataset\.max_aspect_ratio should be at least 1\.0, but is 0\.5"),
-        ({"name": "evaluation"}, r"dataset\.name should be a folder name other than all and evaluation"),
-        ({"name": "../x"}, r"dataset\.name should be a folder name"),
-    ],
-)
-def test_settings_out_of_range(changes, message, hand_made, tmp_path):
-    with pytest.raises(ConfigError, match=message):
-        prepare_dataset(prepared_config(hand_made, tmp_path, **changes))
-
-
-def test_download_settings_out_of_range(hand_made, tmp_path):
-    cfg = prepared_config(hand_made, tmp_path)
-    cfg.downloads.workers = 0
-    with pytest.raises(ConfigError, match=r"downloads\.workers should be at least 1, but is 0"):
-        prepare_dataset(cfg)
 
 
 def test_verifying_names_the_file_and_both_checksums(hand_made, tmp_path, caplog):
