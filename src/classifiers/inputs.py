@@ -85,7 +85,7 @@ def build_inputs(cfg: ClassifierTrainingConfig, fold: FoldData, store: ImageStor
         if n_items == 0:
             raise DataError(f"No {what} in fold {cfg.fold} at label ratio {cfg.label_ratio:g}; raise the label ratio.")
     hard, val_targets, scale = _label_targets(fold, train, val, labelled)
-    if scale is not None and (needs.probabilities or needs.confidence):
+    if scale is not None and (needs.soft_labels or needs.confidence):
         raise ConfigError(
             f"method={cfg.method.name} learns from CF2Label or from soft labels, which are about classes, but "
             "dataset.value_columns asks for numbers; use image_only, mtl_uniform or mtl_interaction."
@@ -93,7 +93,7 @@ def build_inputs(cfg: ClassifierTrainingConfig, fold: FoldData, store: ImageStor
     vectors = load_vectors(cfg, fold, train) if needs.vectors else None
     positive_weight = positive_weights(torch.from_numpy(hard.sum(0)), int(labelled.sum()), cfg.loss.class_weighting)
     targets, target_weight = hard, labelled.astype(np.float32)
-    if needs.probabilities:
+    if needs.soft_labels:
         targets, target_weight = soft_targets(cfg, fold, store, hard, labelled, positive_weight)
     weights = [] if fold.regression else zip(fold.label_names, positive_weight, strict=True)
     no_positives = [name for name, weight in weights if weight == 0]

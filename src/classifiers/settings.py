@@ -16,6 +16,9 @@ from src.recommenders.locate import RecommenderRun
 from src.runs import plain, run_directory
 
 CF2LABEL, IMAGE_ONLY = "cf2label", "image_only"
+SOFT_LABELS = {CF2LABEL: (CF2LABEL,), IMAGE_ONLY: (IMAGE_ONLY,), "both": (CF2LABEL, IMAGE_ONLY)}
+"""Whose probabilities each choice of ``method.soft_labels`` needs."""
+
 OPTIONAL = ("ema_decay", "early_stopping")
 """Settings that define a run only where they are set, so that runs from before there were any keep their names."""
 
@@ -39,13 +42,18 @@ class Requirements:
     """What a method needs besides labelled images, given its settings."""
 
     vectors: bool  # the auxiliary loss has weight in some phase
-    probabilities: bool  # soft labels, of CF2Label or of image_only
+    soft_labels: tuple[str, ...]  # whose: CF2Label's, image_only's, both, or none
     confidence: bool  # loss-based weights
+
+    @property
+    def cf2label(self) -> bool:
+        """Whether CF2Label must have run."""
+        return self.confidence or CF2LABEL in self.soft_labels
 
     @property
     def unlabelled_images(self) -> bool:
         """Whether unlabelled images teach anything."""
-        return self.vectors or self.probabilities
+        return self.vectors or bool(self.soft_labels)
 
 
 def resolve(cfg: ClassifierTrainingConfig) -> ClassifierTrainingConfig:
@@ -80,7 +88,7 @@ def requirements(cfg: ClassifierTrainingConfig) -> Requirements:
     vectors = bool(cfg.alpha) and any(phase.auxiliary > 0 for phase in cfg.method.phases)
     return Requirements(
         vectors=vectors,
-        probabilities=cfg.method.soft_labels is not None,
+        soft_labels=SOFT_LABELS.get(cfg.method.soft_labels or "", ()),
         confidence=vectors and cfg.method.confidence.scheme == "loss",
     )
 
@@ -157,13 +165,13 @@ def fine_tuning_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> tuple[Path
     inputs = {"items": fold.items_digest}
     if needs.vectors:
         inputs["vectors"] = vectors_run(cfg, fold).directory.name
-    if needs.confidence or cfg.method.soft_labels == CF2LABEL:
+    if needs.cf2label:
         inputs[CF2LABEL] = run_directory(*cf2label_run(cfg, fold)).name
-    if cfg.method.soft_labels == IMAGE_ONLY:
+    if IMAGE_ONLY in needs.soft_labels:
         inputs["teacher"] = run_directory(*teacher_run(cfg, fold)).name
     weights = "".join(
         f"-{label}{getattr(cfg, name):g}"
-        for label, name, used in (("alpha", "alpha", needs.vectors), ("lambda", "distill_lambda", needs.probabilities))
+        for label, name, used in (("alpha", "alpha", needs.vectors), ("lambda", "distill_lambda", needs.soft_labels))
         if used
     )
     study = "" if cfg.study == "main" else f"{cfg.study}-"
@@ -190,7 +198,7 @@ def _load_tuned(cfg: ClassifierTrainingConfig, method: str) -> dict[str, dict[st
 def _check(cfg: ClassifierTrainingConfig) -> None:
     check_choice("method.auxiliary_loss", cfg.method.auxiliary_loss, ("reconstruction", "contrastive"))
     if cfg.method.soft_labels is not None:
-        check_choice("method.soft_labels", cfg.method.soft_labels, (CF2LABEL, IMAGE_ONLY))
+        check_choice("method.soft_labels", cfg.method.soft_labels, tuple(SOFT_LABELS))
     check_choice("method.vectors", cfg.method.vectors, ("cf", "shuffled", "random"))
     check_choice("method.soft_weight", cfg.method.soft_weight, ("none", "certainty", "n_users"))
     check_choice("method.confidence.unlabelled", cfg.method.confidence.unlabelled, ("mean", "expected"))

@@ -1,6 +1,6 @@
 """Soft labels: what CF2Label, or a network that saw no CF, holds probable for each train item."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from src.artifacts import PROBABILITIES_FILE, ItemProbabilities
 from src.classifiers.inference import score_items
-from src.classifiers.settings import CF2LABEL, IMAGE_ONLY, cf2label_run, ratio_key, teacher_run
+from src.classifiers.settings import CF2LABEL, IMAGE_ONLY, cf2label_run, ratio_key, requirements, teacher_run
 from src.classifiers.vectors import cf2label_command, load_vectors
 from src.config import ClassifierTrainingConfig
 from src.data.folds import TRAIN, FoldData
@@ -45,10 +45,11 @@ def soft_targets(
     Raises:
         ArtifactError: The run that gives the probabilities is missing; the message says what to run.
     """
-    if cfg.method.soft_labels == CF2LABEL:
-        probs, known = _cf2label_probabilities(cfg, fold)
-    else:
-        probs, known = _teacher_probabilities(cfg, fold, store, positive_weight.numpy()), np.ones(len(hard), bool)
+    sources = requirements(cfg).soft_labels
+    given = [_cf2label_probabilities(cfg, fold)] if CF2LABEL in sources else []
+    if IMAGE_ONLY in sources:
+        given.append((_teacher_probabilities(cfg, fold, store, positive_weight.numpy()), np.ones(len(hard), bool)))
+    probs, known = given[0] if len(given) == 1 else combined(given)
     probs = tempered(probs, cfg.method.temperature)
     share = np.where(labelled, np.where(known, float(cfg.distill_lambda or 0), 0.0), 1.0).astype(np.float32)[:, None]
     weight = labelled.astype(np.float32)
@@ -64,12 +65,26 @@ def soft_targets(
     return (1 - share) * hard + share * probs, weight
 
 
+def combined(given: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities at the mean of the sources' log odds, over those that know the item.
+
+    Args:
+        given: Of each source the probabilities, [n, N], and whether it knows the item, [n] bool.
+
+    Returns:
+        Probabilities, [n, N] float32, 0 for an item that no source knows, and whether one does, [n] bool.
+    """
+    n_sources = np.sum([known for _, known in given], axis=0)[:, None]
+    log_odds = np.sum([np.where(known[:, None], _log_odds(probs), 0) for probs, known in given], axis=0)
+    probs = np.where(n_sources > 0, expit(log_odds / np.maximum(n_sources, 1)), 0).astype(np.float32)
+    return probs, n_sources[:, 0] > 0
+
+
 def tempered(probs: np.ndarray, temperature: float) -> np.ndarray:
     """Probabilities whose logits are divided by ``temperature``; 1 leaves them as they are."""
     if temperature == 1:
         return probs
-    clipped = np.clip(probs.astype(np.float64), 1e-7, 1 - 1e-7)
-    result: np.ndarray = expit(logit(clipped) / temperature).astype(np.float32)
+    result: np.ndarray = expit(_log_odds(probs) / temperature).astype(np.float32)
     return result
 
 
@@ -105,6 +120,11 @@ def unweighted_probabilities(scores: np.ndarray, positive_weight: np.ndarray) ->
     learned = positive_weight > 0
     probs: np.ndarray = np.where(learned, scores / np.where(learned, scores + positive_weight * (1 - scores), 1), 0)
     return probs.astype(np.float32)
+
+
+def _log_odds(probs: np.ndarray) -> np.ndarray:
+    result: np.ndarray = logit(np.clip(probs.astype(np.float64), 1e-7, 1 - 1e-7))
+    return result
 
 
 def _cf2label_probabilities(cfg: ClassifierTrainingConfig, fold: FoldData) -> tuple[np.ndarray, np.ndarray]:

@@ -58,8 +58,8 @@ class MethodConfig:
     auxiliary_loss: str = "reconstruction"  # reconstruction | contrastive
     confidence: ConfidenceConfig = field(default_factory=ConfidenceConfig)
     task_weights: str = "fixed"  # fixed: 1 and alpha | learned: these times each loss's learned precision
-    soft_labels: str | None = None  # cf2label | image_only: whose probabilities are mixed with labels by
-    # distill_lambda, and are the targets where labels miss
+    soft_labels: str | None = None  # cf2label | image_only | both (their log odds' mean): whose probabilities are mixed
+    # with labels by distill_lambda, and are the targets where labels miss
     temperature: float = 1.0  # above 1 softens these probabilities
     soft_weight: str = "none"  # how much a target made of them alone counts: none (1) | certainty | n_users
     vectors: str = "cf"  # cf | shuffled (permuted across items) | random (standard normal): controls

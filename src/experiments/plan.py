@@ -12,7 +12,7 @@ def build_steps(cfg: ExperimentConfig, overrides: SortedOverrides) -> list[Step]
     """The steps in the order in which they can run.
 
     CF models come first: those to compare, and those whose vectors a method needs. Then CF2Label, for each kind of
-    vectors that a method learns from; then ``image_only``, the teacher of ``pseudo_label``; then the other methods.
+    vectors that a method learns from; then ``image_only``, which gives others soft labels; then the other methods.
     """
     shared = tuple(overrides.stages["train_classifier"])
     runs: dict[str, list[Any]] = {"fold": cfg.folds, "seed": cfg.seeds}
@@ -23,12 +23,8 @@ def build_steps(cfg: ExperimentConfig, overrides: SortedOverrides) -> list[Step]
 
     composed = {name: resolve(compose_once("train_classifier", (*shared, f"method={name}"))) for name in cfg.methods}
     needs = {name: requirements(config) for name, config in composed.items()}
-    teachers = {composed[name].method.soft_labels for name in cfg.methods}
-    cf2label_for = {
-        composed[name].method.vectors
-        for name in cfg.methods
-        if needs[name].confidence or composed[name].method.soft_labels == CF2LABEL
-    }
+    cf2label_for = {composed[name].method.vectors for name in cfg.methods if needs[name].cf2label}
+    needed = {*cfg.methods}.union(*(need.soft_labels for need in needs.values()))
     recommenders = list(cfg.recommenders)
     if cf2label_for or any(need.vectors for need in needs.values()):
         recommenders += [config.recommender.name for config in composed.values()]
@@ -51,7 +47,7 @@ def build_steps(cfg: ExperimentConfig, overrides: SortedOverrides) -> list[Step]
             )
             for kind in sorted(cf2label_for)
         ),
-        classify(IMAGE_ONLY, [IMAGE_ONLY] if IMAGE_ONLY in {*cfg.methods, *teachers} else []),
+        classify(IMAGE_ONLY, [IMAGE_ONLY] if IMAGE_ONLY in needed else []),
         classify("methods", others),
         classify("weights of the CF loss", with_alpha, alpha=cfg.alphas),
     ]

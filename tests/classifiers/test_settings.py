@@ -29,7 +29,7 @@ def test_a_method_needs_only_what_has_weight(shared_pipeline):
     assert not requirements(resolved(shared_pipeline, "method=image_only")).unlabelled_images
     assert requirements(resolved(shared_pipeline, "method=mtl_loss")).confidence
     assert not requirements(resolved(shared_pipeline, "method=mtl_loss", "alpha=0")).unlabelled_images
-    assert requirements(resolved(shared_pipeline, "method=cf_distill")).probabilities
+    assert requirements(resolved(shared_pipeline, "method=cf_distill")).soft_labels
 
 
 def directory(pipeline, *overrides):

@@ -9,7 +9,7 @@ from src.artifacts import save_yaml
 from src.classifiers.inference import load_network
 from src.classifiers.inputs import build_inputs
 from src.classifiers.settings import load_fold, resolve, teacher_run
-from src.classifiers.soft_labels import unweighted_probabilities
+from src.classifiers.soft_labels import combined, unweighted_probabilities
 from src.data.folds import TRAIN
 from src.data.store import ImageStore
 from src.data.transforms import center_crop_boxes, crop_batch
@@ -89,6 +89,37 @@ def test_a_missing_teacher_is_named_with_its_command(pipeline):
         pipeline.classify("pseudo_label", RATIO)
 
 
+def test_sources_are_combined_at_the_mean_of_their_log_odds():
+    first = np.array([[0.8, 0.5], [0.0, 0.0], [0.3, 1.0]]), np.array([True, False, True])
+    second = np.array([[0.2, 0.9], [0.6, 0.1], [0.3, 1.0]]), np.ones(3, bool)
+    probs, known = combined([first, second])
+    np.testing.assert_allclose(probs, [[0.5, 0.75], [0.6, 0.1], [0.3, 1.0]], atol=1e-6)  # odds 4 * 1/4, 1 * 9, ...
+    assert known.all()
+    probs, known = combined([first, first])
+    np.testing.assert_allclose(probs, first[0], atol=1e-6)
+    assert list(known) == [True, False, True]
+
+
+def test_soft_labels_from_both_sources(pipeline):
+    pipeline.classify("image_only", RATIO)
+    pipeline.classify("distill_both", RATIO)
+    (run,) = pipeline.runs("distill_both")
+    inputs = json.loads((run / "manifest.json").read_text())["definition"]["inputs"]
+    assert sorted(inputs) == ["cf2label", "items", "teacher"]
+
+    def targets(method):
+        cfg = resolve(pipeline.config("train_classifier", f"method={method}", RATIO))
+        fold = load_fold(cfg)
+        inputs = build_inputs(cfg, fold, ImageStore.open(fold.images_dir))
+        return inputs.targets.numpy()[~inputs.labelled]
+
+    both, low, high = targets("distill_both"), targets("cf_distill"), targets("pseudo_label")
+    low, high = np.minimum(low, high), np.maximum(low, high)
+    assert (both >= low - 1e-6).all()
+    assert (both <= high + 1e-6).all()
+    assert (high - low).max() > 0.01
+
+
 def test_unknown_soft_labels(pipeline):
-    with pytest.raises(ConfigError, match="soft_labels should be one of cf2label, image_only, but is 'clip'"):
+    with pytest.raises(ConfigError, match="soft_labels should be one of cf2label, image_only, both, but is 'clip'"):
         pipeline.classify("cf_distill", "method.soft_labels=clip")
