@@ -24,6 +24,16 @@ def shared_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     return pipeline
 
 
+@pytest.fixture(scope="session")
+def trained(shared_pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """The shared pipeline with one fine-tuned and predicted network; tests may add to it, but change nothing."""
+    pipeline = shared_pipeline.at(tmp_path_factory.mktemp("trained") / "outputs")
+    shutil.copytree(shared_pipeline.outputs_dir, pipeline.outputs_dir)
+    pipeline.classify("mtl_uniform", "alpha=0.2")
+    pipeline.run("predict_testset")
+    return pipeline
+
+
 @pytest.fixture
 def pipeline(shared_pipeline: Pipeline, tmp_path: Path) -> Pipeline:
     """A copy of the shared pipeline's outputs for one test to change."""

@@ -1,6 +1,7 @@
 """The five stages end to end on the tiny planted dataset."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,10 +12,8 @@ from src.data.folds import TEST, load_items
 from src.errors import ArtifactError, ConfigError
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # the tests of a module may go to several workers and back
 def finished(shared_pipeline, tmp_path_factory):
-    import shutil
-
     pipeline = shared_pipeline.at(tmp_path_factory.mktemp("finished") / "outputs")
     shutil.copytree(shared_pipeline.outputs_dir, pipeline.outputs_dir)
     for method in ("image_only", "mtl_uniform", "cf_distill"):

@@ -1,7 +1,6 @@
 """Exported models give the scores of the run, without this project."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,16 +18,6 @@ from src.deployment.finished_run import choose_run
 from src.errors import ConfigError
 
 HEAVY = ("torch", "torchvision", "lightning", "hydra", "timm", "pandas", "sklearn", "src")
-
-
-@pytest.fixture(scope="module")
-def trained(shared_pipeline, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("exported") / "outputs"
-    shutil.copytree(shared_pipeline.outputs_dir, folder)
-    pipeline = shared_pipeline.at(folder)
-    pipeline.classify("mtl_uniform", "alpha=0.2")
-    pipeline.run("predict_testset")
-    return pipeline
 
 
 @pytest.mark.slow

@@ -13,18 +13,6 @@ from src.artifacts import Predictions
 from src.data.new_images import find_images
 from src.deployment.finished_run import choose_run
 from src.errors import ArtifactError, ConfigError, DataError
-from tests.pipeline import Pipeline
-
-
-@pytest.fixture(scope="module")
-def trained(shared_pipeline, tmp_path_factory) -> Pipeline:
-    import shutil
-
-    folder = tmp_path_factory.mktemp("trained") / "outputs"
-    shutil.copytree(shared_pipeline.outputs_dir, folder)
-    pipeline = shared_pipeline.at(folder)
-    pipeline.classify("mtl_uniform", "alpha=0.2")
-    return pipeline
 
 
 def label(pipeline, images, *overrides):
