@@ -139,7 +139,7 @@ def model_card(run: FinishedRun, calibration: Calibration, kind: str) -> str:
     settings, config = run.definition["settings"], run.config
     metrics = load_json(run.directory / METRICS_FILE)
     how = (
-        "`python label_images.py IMAGE...` prints one JSON line an image."
+        "`python label_images.py IMAGE_OR_FOLDER...` prints one JSON line an image."
         if kind != "safetensors"
         else "The weights are named as in `backbone` and `label_head` of the training code's network."
     )

@@ -1,6 +1,7 @@
 """Exported models give the scores of the run, without this project."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,13 @@ def test_the_onnx_models_scores_and_probabilities_are_the_runs(trained, tmp_path
         [label for label, p, t in zip(predictions.labels, row, thresholds, strict=True) if p >= t] for row in found
     ]
     assert "none.png" in failed["error"]
+    shutil.copytree(sources[0].parent, tmp_path / "images" / "within")
+    answer = subprocess.run(
+        [sys.executable, folder / "label_images.py", tmp_path / "images"], capture_output=True, text=True, check=True
+    )
+    by_name = {Path(row["image"]).name: row for row in map(json.loads, answer.stdout.splitlines())}
+    assert len(by_name) == len(list(sources[0].parent.iterdir()))
+    assert [by_name[source.name]["labels"] for source in sources] == [row["labels"] for row in rows]
     session = onnxruntime.InferenceSession(folder / "model.onnx")
     images = np.random.default_rng(0).integers(0, 256, (5, 3, 24, 24), dtype=np.uint8)
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""Label images with the model in this folder: python label_images.py IMAGE... > labels.jsonl.
+"""Label images with the model in this folder: python label_images.py IMAGE_OR_FOLDER... > labels.jsonl.
 
 Needs numpy, pillow, and for model.onnx onnxruntime, else torch. Each line has an image's labels whose probability
 reaches the threshold that validation chose, and the probabilities of all labels.
@@ -6,6 +6,7 @@ reaches the threshold that validation chose, and the probabilities of all labels
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -57,12 +58,20 @@ class Labeller:
             row = self.probabilities(self.load(path)[None])[0]
         except (RefusedImageError, OSError) as error:
             return {"image": str(path), "error": str(error)}
-        named = dict(zip(self.about["labels"], (float(p) for p in row), strict=True))
-        given = [label for label, t in zip(named, self.about["thresholds"], strict=True) if named[label] >= t]
+        named = dict(zip(self.about["labels"], (round(float(p), 6) for p in row), strict=True))
+        given = [label for label, p, t in zip(named, row, self.about["thresholds"], strict=True) if p >= t]
         return {"image": str(path), "labels": given, "probabilities": named}
 
 
+def image_files(names: list[str]) -> Iterator[Path]:
+    """The files that are named, and of each folder all files, folders within it included, by path."""
+    for path in map(Path, names):
+        yield from sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+
+
 if __name__ == "__main__":
+    if len(sys.argv) == 1:
+        sys.exit(__doc__)
     labeller = Labeller()
-    for name in sys.argv[1:]:
-        print(json.dumps(labeller.label(name)))
+    for image_file in image_files(sys.argv[1:]):
+        print(json.dumps(labeller.label(image_file)))
