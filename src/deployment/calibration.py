@@ -1,7 +1,7 @@
 """From scores to probabilities and decisions: fitted on a run's validation images, never on test."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,7 +17,8 @@ logger = logging.getLogger(__name__)
 
 CALIBRATION_FILE = "calibration.json"
 PULL = 1.0  # weight of a class's bias being away from the others', so that rare classes do not run off
-FALLBACK_THRESHOLD = 0.5  # of a class without positives among the validation images
+MIN_POSITIVES = 10  # validation images of a class, below which the best threshold of its own is an accident
+FALLBACK_THRESHOLD = 0.5  # where no validation image has any label
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,15 @@ class Calibration:
         slope: Shared by all classes; below 1 where the network is too sure of itself.
         bias: One a class, [N]: takes back what class weights in the loss did to the scores.
         thresholds: Probability with the highest F1 on the validation images, [N].
+        n_shared: How many classes have fewer than ``MIN_POSITIVES`` of these images, and take the threshold that is
+            best for all classes together.
     """
 
     labels: list[str]
     slope: float
     bias: np.ndarray
     thresholds: np.ndarray
+    n_shared: int
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         """Calibrated probabilities, [n, N] float64, of scores [n, N] between 0 and 1."""
@@ -44,7 +48,7 @@ class Calibration:
     def save(self, path: Path) -> None:
         """Write as JSON."""
         content = {"labels": self.labels, "slope": self.slope, "bias": self.bias.tolist()}
-        save_json(path, {**content, "thresholds": self.thresholds.tolist()})
+        save_json(path, {**content, "thresholds": self.thresholds.tolist(), "n_shared": self.n_shared})
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -54,13 +58,17 @@ class Calibration:
             bias, thresholds = (np.array(content[name], dtype=np.float64) for name in ("bias", "thresholds"))
             if not len(content["labels"]) == len(bias) == len(thresholds):
                 raise ValueError("labels, bias and thresholds differ in length")
-            return cls([str(label) for label in content["labels"]], float(content["slope"]), bias, thresholds)
+            labels = [str(label) for label in content["labels"]]
+            return cls(labels, float(content["slope"]), bias, thresholds, int(content["n_shared"]))
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"{path} is damaged ({error}); delete it, and it is made again.") from error
 
 
 def fit_calibration(labels: list[str], scores: np.ndarray, targets: np.ndarray) -> Calibration:
     """Fit slope and biases by maximum likelihood, then the threshold of each class.
+
+    The threshold that is best on few positives is often one that everything reaches: with a threshold of their own for
+    all classes, emoji get seven labels instead of two (Lipton et al. 2014 on why F1 does so).
 
     Args:
         labels: The N labels.
@@ -70,10 +78,13 @@ def fit_calibration(labels: list[str], scores: np.ndarray, targets: np.ndarray) 
     Source: Platt (1999), with one slope for all classes and the biases pulled towards their mean.
     """
     slopes, bias = fit_logistic(logits_of(scores)[None], targets)
-    calibration = Calibration(labels, float(slopes[0]), bias, np.zeros(len(labels)))
+    few = targets.sum(axis=0) < MIN_POSITIVES
+    calibration = Calibration(labels, float(slopes[0]), bias, np.zeros(len(labels)), int(few.sum()))
     probabilities = calibration.probabilities(scores)
-    thresholds = np.array([_best_threshold(targets[:, n], probabilities[:, n]) for n in range(len(labels))])
-    return Calibration(labels, calibration.slope, calibration.bias, thresholds)
+    thresholds = np.full(len(labels), _best_threshold(targets.ravel(), probabilities.ravel()))
+    for n in np.flatnonzero(~few):
+        thresholds[n] = _best_threshold(targets[:, n], probabilities[:, n])
+    return replace(calibration, thresholds=thresholds)
 
 
 def fit_logistic(logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

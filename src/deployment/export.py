@@ -14,7 +14,7 @@ from src.artifacts import METRICS_FILE, atomic_path, load_json, save_json, save_
 from src.classifiers.network import MultitaskNetwork
 from src.config import PredictConfig, check_choice
 from src.data import decode
-from src.deployment.calibration import FALLBACK_THRESHOLD, Calibration
+from src.deployment.calibration import MIN_POSITIVES, Calibration
 from src.deployment.finished_run import FinishedRun, choose_run
 from src.runs import plain
 
@@ -45,8 +45,8 @@ Labels images with {n_labels} labels. {how}
 ## Quality
 
 - mAP on the fold's validation images, which also chose the epoch: {val_mAP:.3f}.
-- Probabilities are calibrated, and each label's threshold is the one of highest F1, on the same images; {n_unchosen}
-  labels without positives there have the threshold 0.5.
+- Probabilities are calibrated, and each label's threshold is the one of highest F1, on the same images; {n_shared}
+  labels with fewer than {min_positives} of them take the threshold that is best for all labels together.
 - Not tested on images of another kind than the dataset's.
 """
 
@@ -149,7 +149,8 @@ def model_card(run: FinishedRun, calibration: Calibration, kind: str) -> str:
         method=settings["method"]["name"],
         how=how,
         n_labels=len(calibration.labels),
-        n_unchosen=int((calibration.thresholds == FALLBACK_THRESHOLD).sum()),
+        n_shared=calibration.n_shared,
+        min_positives=MIN_POSITIVES,
         val_mAP=metrics["val_mAP"],
         **{name: settings[name] for name in CARD_SETTINGS},
     )

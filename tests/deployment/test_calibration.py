@@ -31,14 +31,20 @@ def test_slope_and_biases_are_taken_back():
 
 def test_thresholds_have_the_best_f1():
     _, targets, scores = simulate(n=300)
-    targets[:, 3] = 0
+    targets[9:, 3] = 0
+    assert 0 < targets[:, 3].sum() < 10
     fitted = fit_calibration(list("abcd"), scores, targets)
     probabilities = fitted.probabilities(scores)
-    for n in range(3):
-        best = f1_score(targets[:, n], probabilities[:, n] >= fitted.thresholds[n])
-        others = [f1_score(targets[:, n], probabilities[:, n] >= value) for value in probabilities[:, n]]
-        assert best == pytest.approx(max(others))
-    assert fitted.thresholds[3] == 0.5
+    together = targets.ravel(), probabilities.ravel()  # decides where a class has fewer than ten positives
+    for n, (target, probability) in enumerate([*zip(targets.T[:3], probabilities.T[:3], strict=True), together]):
+        best = f1_score(target, probability >= fitted.thresholds[n])
+        assert best == pytest.approx(max(f1_score(target, probability >= value) for value in probability[:300]))
+    assert fitted.n_shared == 1
+
+
+def test_without_any_positive_the_threshold_is_a_half():
+    _, targets, scores = simulate(n=20)
+    assert (fit_calibration(list("abcd"), scores, 0 * targets).thresholds == 0.5).all()
 
 
 def test_scores_of_zero_and_one_stay_finite():
@@ -56,11 +62,11 @@ def test_error_by_hand():
 
 def test_saved_and_read(tmp_path):
     path = tmp_path / "calibration.json"
-    saved = Calibration(["a", "b"], 0.5, np.array([0.1, -0.2]), np.array([0.3, 0.4]))
+    saved = Calibration(["a", "b"], 0.5, np.array([0.1, -0.2]), np.array([0.3, 0.4]), 1)
     saved.save(path)
     read = Calibration.load(path)
-    assert (read.labels, read.slope) == (saved.labels, saved.slope)
+    assert (read.labels, read.slope, read.n_shared) == (saved.labels, saved.slope, saved.n_shared)
     np.testing.assert_array_equal(read.thresholds, saved.thresholds)
-    path.write_text(json.dumps({"labels": ["a"], "slope": 1, "bias": [0, 1], "thresholds": [0.5]}))
+    path.write_text(json.dumps({"labels": ["a"], "slope": 1, "bias": [0, 1], "thresholds": [0.5], "n_shared": 0}))
     with pytest.raises(ArtifactError, match="differ in length"):
         Calibration.load(path)
