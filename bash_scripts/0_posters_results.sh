@@ -6,7 +6,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 posters=(dataset=movielens_posters "$@")
-methods="methods=[image_only,mtl_uniform,mtl_loss,cf_distill,pseudo_label]"
+methods="methods=[image_only,mtl_uniform,mtl_loss,cf_distill,pseudo_label,distill_both]"
 ratios="label_ratios=[0.2,1.0]"
 python main_run_experiment.py experiment=table3 "${posters[@]}"
 tuned="methods=[image_only,mtl_uniform,cf_distill]"
