@@ -2,7 +2,6 @@
 
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from src.classifiers.tuning import train_or_tune
 from src.data.prepare import prepare_dataset
 from src.deployment.predict import predict
 from src.evaluation.evaluate import evaluate
+from src.experiments.steps import compose_once
 from src.recommenders.train import train_recommender
 
 ROOT, CONFIGS = entry.ROOT, entry.CONFIGS
@@ -37,9 +37,6 @@ SMALL_CLASSIFIER = (
 def compose_config(config_name: str, *overrides: str) -> Any:
     """The config dataclass of an entry script called with ``overrides``."""
     return entry.compose_config(config_name, overrides)
-
-
-_compose_once = cache(compose_config)  # it takes a third of a second
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ class Pipeline:
         """The config of a stage; ``overrides`` come after those of ``self.overrides``."""
         given = [*self.overrides(stage), *overrides]
         given.remove(f"outputs_dir={self.outputs_dir}")  # each test has its own
-        return replace(deepcopy(_compose_once(stage, *given)), outputs_dir=str(self.outputs_dir))
+        return replace(deepcopy(compose_once(stage, tuple(given))), outputs_dir=str(self.outputs_dir))
 
     def run(self, stage: str, *overrides: str) -> dict[str, Any]:
         """Run a stage and return its metrics."""

@@ -88,7 +88,7 @@ def requirements(cfg: ClassifierTrainingConfig) -> Requirements:
     vectors = bool(cfg.alpha) and any(phase.auxiliary > 0 for phase in cfg.method.phases)
     return Requirements(
         vectors=vectors,
-        soft_labels=SOFT_LABELS.get(cfg.method.soft_labels or "", ()),
+        soft_labels=SOFT_LABELS[cfg.method.soft_labels] if cfg.method.soft_labels else (),
         confidence=vectors and cfg.method.confidence.scheme == "loss",
     )
 

@@ -75,16 +75,22 @@ def combined(given: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray
         Probabilities, [n, N] float32, 0 for an item that no source knows, and whether one does, [n] bool.
     """
     n_sources = np.sum([known for _, known in given], axis=0)[:, None]
-    log_odds = np.sum([np.where(known[:, None], _log_odds(probs), 0) for probs, known in given], axis=0)
-    probs = np.where(n_sources > 0, expit(log_odds / np.maximum(n_sources, 1)), 0).astype(np.float32)
+    total = np.sum([np.where(known[:, None], log_odds(probs), 0) for probs, known in given], axis=0)
+    probs = np.where(n_sources > 0, expit(total / np.maximum(n_sources, 1)), 0).astype(np.float32)
     return probs, n_sources[:, 0] > 0
+
+
+def log_odds(probs: np.ndarray) -> np.ndarray:
+    """Log odds of probabilities or scores between 0 and 1, finite, float64."""
+    result: np.ndarray = logit(np.clip(probs.astype(np.float64), 1e-7, 1 - 1e-7))
+    return result
 
 
 def tempered(probs: np.ndarray, temperature: float) -> np.ndarray:
     """Probabilities whose logits are divided by ``temperature``; 1 leaves them as they are."""
     if temperature == 1:
         return probs
-    result: np.ndarray = expit(_log_odds(probs) / temperature).astype(np.float32)
+    result: np.ndarray = expit(log_odds(probs) / temperature).astype(np.float32)
     return result
 
 
@@ -120,11 +126,6 @@ def unweighted_probabilities(scores: np.ndarray, positive_weight: np.ndarray) ->
     learned = positive_weight > 0
     probs: np.ndarray = np.where(learned, scores / np.where(learned, scores + positive_weight * (1 - scores), 1), 0)
     return probs.astype(np.float32)
-
-
-def _log_odds(probs: np.ndarray) -> np.ndarray:
-    result: np.ndarray = logit(np.clip(probs.astype(np.float64), 1e-7, 1 - 1e-7))
-    return result
 
 
 def _cf2label_probabilities(cfg: ClassifierTrainingConfig, fold: FoldData) -> tuple[np.ndarray, np.ndarray]:

@@ -7,10 +7,11 @@ from typing import Any, Self
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import expit, logit
+from scipy.special import expit
 from sklearn.metrics import precision_recall_curve
 
 from src.artifacts import load_json, save_json
+from src.classifiers.soft_labels import log_odds
 from src.errors import ArtifactError
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class Calibration:
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         """Calibrated probabilities, [n, N] float64, of scores [n, N] between 0 and 1."""
-        result: np.ndarray = expit(self.slope * logits_of(scores) + self.bias)
+        result: np.ndarray = expit(self.slope * log_odds(scores) + self.bias)
         return result
 
     def save(self, path: Path) -> None:
@@ -77,7 +78,7 @@ def fit_calibration(labels: list[str], scores: np.ndarray, targets: np.ndarray) 
 
     Source: Platt (1999), with one slope for all classes and the biases pulled towards their mean.
     """
-    slopes, bias = fit_logistic(logits_of(scores)[None], targets)
+    slopes, bias = fit_logistic(log_odds(scores)[None], targets)
     few = targets.sum(axis=0) < MIN_POSITIVES
     calibration = Calibration(labels, float(slopes[0]), bias, np.zeros(len(labels)), int(few.sum()))
     probabilities = calibration.probabilities(scores)
@@ -128,9 +129,3 @@ def _best_threshold(targets: np.ndarray, probabilities: np.ndarray) -> float:
     precision, recall, thresholds = precision_recall_curve(targets, probabilities)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     return float(thresholds[np.argmax(f1[:-1])])
-
-
-def logits_of(scores: np.ndarray) -> np.ndarray:
-    """Log odds of scores between 0 and 1, finite, float64."""
-    result: np.ndarray = logit(np.clip(scores.astype(np.float64), 1e-7, 1 - 1e-7))
-    return result

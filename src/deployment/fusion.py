@@ -13,10 +13,11 @@ from scipy.special import expit
 from src.artifacts import PREDICTIONS_FILE, RESULTS_FILE, Predictions, load_yaml, save_json, save_yaml
 from src.classifiers.inference import score_items
 from src.classifiers.predict import predict_testset
+from src.classifiers.soft_labels import log_odds
 from src.config import CF2LabelConfig, PredictConfig
 from src.data.folds import HELD_OUT_INTERACTIONS, TEST, TRAIN, VAL, label_mask, open_fold
 from src.data.store import ImageStore
-from src.deployment.calibration import fit_logistic, logits_of
+from src.deployment.calibration import fit_logistic
 from src.deployment.finished_run import FinishedRun
 from src.recommenders.cf2label import out_of_fold_probabilities
 from src.recommenders.locate import RecommenderRun
@@ -117,15 +118,15 @@ def _fuse(run: FinishedRun, scores: CFScores, batch_size: int) -> tuple[Predicti
     val = val[val["labels"].notna()]
     item_id = val["item_id"].to_numpy()
     store = ImageStore.open(fold.images_dir)
-    val_logits = logits_of(score_items(run.directory, run.definition, fold, store, item_id, batch_size))
+    val_logits = log_odds(score_items(run.directory, run.definition, fold, store, item_id, batch_size))
     targets = fold.targets(val)
     cf_probs, has_vector = scores.of(item_id)
-    both = np.stack([val_logits, logits_of(cf_probs)])
+    both = np.stack([val_logits, log_odds(cf_probs)])
     slopes, bias = fit_logistic(both[:, has_vector], targets[has_vector])
     alone, alone_bias = fit_logistic(val_logits[None], targets)
-    test_logits = logits_of(image.scores)
+    test_logits = log_odds(image.scores)
     cf_probs, has_vector = scores.of(image.item_id)
-    fused = slopes[0] * test_logits + slopes[1] * logits_of(cf_probs) + bias
+    fused = slopes[0] * test_logits + slopes[1] * log_odds(cf_probs) + bias
     return image, expit(np.where(has_vector[:, None], fused, alone[0] * test_logits + alone_bias)), slopes
 
 
