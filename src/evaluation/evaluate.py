@@ -73,22 +73,14 @@ def _evaluate_dataset(dataset_dir: Path, cfg: EvaluateConfig) -> tuple[dict[str,
     folder = dataset_dir / EVALUATION_DIR
     if cfg.study != EvaluateConfig.study:
         folder = folder / cfg.study
+    about = {"dataset": dataset_dir.name, "study": cfg.study, "protocol": cfg.protocol}
     if cfg.protocol == "paper":
         rows, text = save_paper_table(grouped, predictions, cfg, folder, dataset_dir.name)
-        content: dict[str, Any] = {
-            "dataset": dataset_dir.name,
-            "study": cfg.study,
-            "protocol": "paper",
-            "settings": rows,
-        }
-        save_json(folder / "results_paper.json", content)
-        return content, text, None
+        return _report(folder / "results_paper.json", {**about, "settings": rows}, text), text, None
+    about["baseline"] = cfg.baseline
     if predictions.are_numbers(next(iter(grouped.values()))[0]):
         numbers, text = evaluate_regression(grouped, cfg.baseline, predictions, folder, dataset_dir.name)
-        content = {"dataset": dataset_dir.name, "study": cfg.study, "baseline": cfg.baseline, "settings": numbers}
-        save_json(folder / "results.json", content)
-        _log.info("Tables and all numbers: %s\n\n%s", folder, text)
-        return content, text, None
+        return _report(folder / "results.json", {**about, "settings": numbers}, text), text, None
     how = Resampling(cfg.n_resamples, cfg.n_permutations, cfg.confidence_level, cfg.seed)
     is_prepared = (dataset_dir / PREPARED / MANIFEST_FILE).is_file()
     thumbnails = Thumbnails(dataset_dir) if is_prepared else None
@@ -115,11 +107,16 @@ def _evaluate_dataset(dataset_dir: Path, cfg: EvaluateConfig) -> tuple[dict[str,
     stems = _save_figures(dataset_dir, folder, grouped, results, cfg.baseline) if cfg.figures else []
     page = describe_dataset(dataset_dir, stems, shown, thumbnails)
     save_page(folder / PAGE, f"{dataset_dir.name}, study {cfg.study}", [page])
-    content = {"dataset": dataset_dir.name, "study": cfg.study, "protocol": "valid", "baseline": cfg.baseline}
-    content |= {**dataclasses.asdict(how), "settings": settings}
-    save_json(folder / "results.json", content)
-    _log.info("Report, tables, figures and all numbers: %s\n\n%s", folder, "\n".join(texts))
-    return content, "\n".join(texts), page
+    text = "\n".join(texts)
+    content = {**about, **dataclasses.asdict(how), "settings": settings}
+    return _report(folder / "results.json", content, text), text, page
+
+
+def _report(path: Path, content: dict[str, Any], text: str) -> dict[str, Any]:
+    """Write all numbers, print the tables, and return the numbers."""
+    save_json(path, content)
+    _log.info("Tables and all numbers: %s\n\n%s", path.parent, text)
+    return content
 
 
 def _pictures(

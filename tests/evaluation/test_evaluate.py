@@ -125,9 +125,11 @@ def test_without_baseline_there_are_values_but_no_differences(tmp_path, caplog):
     assert (row["difference"], row["significant"]) == ("", "")
 
 
-def test_paper_protocol_is_stamped_everywhere(tmp_path):
+def test_paper_protocol_is_stamped_everywhere(tmp_path, caplog):
     write_outputs(tmp_path / "toys", EFFECTS)
-    content = evaluate(_config(tmp_path, protocol="paper"))
+    with caplog.at_level(logging.INFO):
+        content = evaluate(_config(tmp_path, protocol="paper"))
+    assert "not valid inference" in caplog.text
     stamp = "as the original did, not valid inference"
     files = _bytes(tmp_path / "toys" / "evaluation")
     assert set(files) == {"results_paper.json"} | {f"paper_net-a_64px_ratio1.{e}" for e in ("csv", "md", "tex")}
