@@ -109,8 +109,10 @@ def _plot_lines(
         axes = figure.subplots()
         if level is not None:
             axes.axhline(level, color="black", linewidth=0.8, linestyle=(0, (3, 2)), label=baseline)
+        gaps = np.diff(np.unique([point[0] for points in lines.values() for point in points]))
+        step = 0.05 * min(gaps, default=0)
         for index, (name, style) in enumerate(line_styles(list(lines), baseline).items()):
-            _draw_line(axes, np.array(lines[name]), index - (len(lines) - 1) / 2, style, name)
+            _draw_line(axes, np.array(lines[name]), step * (index - (len(lines) - 1) / 2), style, name)
         axes.set(**labels)
         if "xscale" in labels:
             axes.xaxis.set_major_formatter("{x:g}")  # 0.1 instead of a power of ten
@@ -118,10 +120,10 @@ def _plot_lines(
         save_figure(figure, stem)
 
 
-def _draw_line(axes: Axes, points: np.ndarray, place: float, style: Mapping[str, Any], name: str) -> None:
+def _draw_line(axes: Axes, points: np.ndarray, shift: float, style: Mapping[str, Any], name: str) -> None:
     """Shifted sideways a little, so that intervals of different methods do not hide each other."""
     x, y, low, high = points.T
-    x = x + place * 0.05 * (min(np.diff(x)) if len(x) > 1 else 0)
+    x = x + shift
     axes.plot(x, y, **style, markersize=3.4, label=name)
     error = np.abs([y - low, high - y])
     axes.errorbar(x, y, error, fmt="none", ecolor=style["color"], elinewidth=0.8, alpha=0.6)

@@ -27,9 +27,9 @@ def result(name, value, baseline=None):
 def drawn(monkeypatch):
     lines = {}
 
-    def record(axes, points, place, style, name):
+    def record(axes, points, shift, style, name):
         lines[name] = points.tolist()
-        draw(axes, points, place, style, name)
+        draw(axes, points, shift, style, name)
 
     draw = sweep_figures._draw_line
     monkeypatch.setattr(sweep_figures, "_draw_line", record)
@@ -47,6 +47,14 @@ def test_label_ratios_in_their_order_with_intervals(drawn, tmp_path):
     plot_label_ratios(by_ratio(), "image_only", tmp_path / "figure", "emoji")
     assert drawn["image_only"] == [pytest.approx(p) for p in ((0.2, 0.4, 0.38, 0.42), (1.0, 0.5, 0.48, 0.52))]
     assert matplotlib.image.imread(tmp_path / "figure.png").shape[1] == round(3.35 * 200)
+
+
+def test_methods_stay_near_their_ratio_though_some_lack_ratios(monkeypatch, tmp_path):
+    shifts = []
+    monkeypatch.setattr(sweep_figures, "_draw_line", lambda axes, points, shift, style, name: shifts.append(shift))
+    results = by_ratio() | {0.1: [result("image_only", 0.3), result("mtl_uniform", 0.35, 0.3)]}
+    plot_label_ratios(results, "image_only", tmp_path / "figure", "emoji")
+    assert shifts == pytest.approx([-0.005, 0, 0.005])  # of a gap of 0.1
 
 
 def test_improvements_are_percent_of_the_baseline(drawn, tmp_path):
