@@ -17,7 +17,7 @@ TABLES = sorted(path.name for path in (PUBLISHED / "evaluation").glob("*.csv"))
 @pytest.fixture(scope="module")
 def evaluation(tmp_path_factory):
     outputs_dir = tmp_path_factory.mktemp("published")
-    shutil.copytree(PUBLISHED, outputs_dir / "emoji", ignore=shutil.ignore_patterns("evaluation"))
+    shutil.copytree(PUBLISHED, outputs_dir / "emoji", ignore=shutil.ignore_patterns("evaluation", "prepared*"))
     where = "dataset=emoji", f"outputs_dir={outputs_dir}"
     prepare_dataset(compose_config("prepare_dataset", *where))
     evaluate(compose_config("evaluate_methods", *where, "figures=false"))
