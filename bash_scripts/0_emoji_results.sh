@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The emoji results of README and RESULTS.md: settings tuned on validation (half the epochs), folds 0 to 4 at label
-# ratios 0.2 and 1.0, folds 0 to 2 at 0.1 and 0.5 for the curves, and controls at 0.2. 2 cores: about 3 hours as two processes; what is
-# finished is skipped, what was cut off goes on.
+# ratios 0.2 and 1.0, folds 0 to 2 at 0.1 and 0.5 for the curves, and controls at 0.2. 2 cores: about 3
+# hours as two processes; what is finished is skipped, what was cut off goes on.
 # Any override of an experiment can be appended: --dry-run, or hydra/launcher=joblib hydra.launcher.n_jobs=2
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
