@@ -16,10 +16,8 @@ from src.evaluation.aligned import AlignedPredictions
 from src.evaluation.bootstrap import (
     Estimate,
     Resampled,
-    estimate_difference,
-    estimate_value,
-    mean_over_folds,
-    mean_over_seeds,
+    estimate,
+    mean_of,
     resample_map,
 )
 from src.evaluation.paired_fold import PairedFold
@@ -154,7 +152,7 @@ def _summarise(
 ) -> MethodResult:
     folds = _by_fold(row.runs)
     runs = {fold: [measured[row.runs[fold, seed].run] for seed in seeds] for fold, seeds in folds.items()}
-    estimate = mean_over_folds([mean_over_seeds([run.resampled for run in same_fold]) for same_fold in runs.values()])
+    resampled = mean_of([mean_of([run.resampled for run in same_fold]) for same_fold in runs.values()])
     names = [
         name
         for name in next(iter(runs.values()))[0].secondary
@@ -172,7 +170,7 @@ def _summarise(
     return MethodResult(
         name=row.name,
         method=row.method,
-        mean_average_precision=estimate_value(estimate, how.confidence_level),
+        mean_average_precision=estimate(resampled, how.confidence_level, lowest=0.0),
         secondary=secondary,
         per_class=mean_per_class,
         labels=predictions.test_sets[next(iter(folds))].labels,
@@ -194,7 +192,7 @@ def _contrast(
     differences, baselines, observed, paired_folds = [], [], [], []
     for fold, seeds in _by_fold(pairs).items():
         records = [[runs[fold, seed] for seed in seeds] for runs in (reference.runs, row.runs)]
-        old, new = (mean_over_seeds([measured[record.run].resampled for record in side]) for side in records)
+        old, new = (mean_of([measured[record.run].resampled for record in side]) for side in records)
         differences.append(new.minus(old))
         baselines.append(old.observed)
         values = [[measured[record.run].resampled.observed for record in side] for side in records]
@@ -202,7 +200,7 @@ def _contrast(
         scores = [[predictions.load_scores(record) for record in side] for side in records]
         test_set = predictions.test_sets[fold]
         paired_folds.append(PairedFold(test_set.targets, test_set.image_group, scores[0], scores[1]))
-    difference = estimate_difference(mean_over_folds(differences), how.confidence_level)
+    difference = estimate(mean_of(differences), how.confidence_level)
     test = paired_randomization_test(
         paired_folds, rng=np.random.default_rng((how.seed, 0, 1)), n_permutations=how.n_permutations
     )

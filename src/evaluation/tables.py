@@ -81,7 +81,7 @@ def columns_of(rows: Sequence[Row], level: float) -> tuple[list[Column], list[Co
         Column(interval, lambda row: span(row["mAP_low"], row["mAP_high"])),
         Column("difference", lambda row: number(row["difference"], signed=True)),
         Column("%", lambda row: number(row["difference_percent"], digits=1, signed=True)),
-        Column(f"{interval} (BCa)", lambda row: span(row["difference_low"], row["difference_high"], signed=True)),
+        Column(f"its {interval}", lambda row: span(row["difference_low"], row["difference_high"], signed=True)),
         Column("p rand.", lambda row: p_value(row["p_randomization"])),
         Column("Holm", lambda row: p_value(row["p_randomization_holm"])),
         Column("p t-test", lambda row: p_value(row["p_t_test"])),

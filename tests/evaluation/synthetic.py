@@ -11,11 +11,15 @@ from src.evaluation.paired_fold import PairedFold
 
 
 def simulate_fold(
-    rng: np.random.Generator, effect: float = 0.5, n_items: int = 100, n_classes: int = 6, n_seeds: int = 1
+    rng: np.random.Generator,
+    effect: float = 0.5,
+    n_items: int = 100,
+    n_seeds: int = 1,
+    prevalence: Sequence[float] | np.ndarray = (0.12,) * 6,
 ) -> PairedFold:
     """Scores of two methods with shared and own noise; with ``effect=0`` both have the same distribution."""
-    targets = (rng.random((n_items, n_classes)) < 0.12).astype(np.uint8)
-    targets[0] = 1
+    targets = (rng.random((n_items, len(prevalence))) < prevalence).astype(np.uint8)
+    targets[0, ~targets.any(axis=0)] = 1
     shared = rng.normal(size=targets.shape)
 
     def draw(signal: float) -> list[np.ndarray]:

@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-from scipy import stats
 
-from src.evaluation.bca import bca_interval, centred_interval, compute_acceleration
 from src.evaluation.bootstrap import (
+    Resampled,
     draw_group_counts,
-    estimate_value,
-    mean_over_folds,
+    estimate,
+    mean_of,
     paired_bootstrap,
     resample_map,
 )
@@ -17,44 +16,23 @@ from src.evaluation.paired_fold import PairedFold
 from tests.evaluation.synthetic import simulate_fold
 
 
-def test_bca_agrees_with_scipy_on_a_skewed_sample():
-    sample = np.random.default_rng(3).exponential(size=30)
-    expected = stats.bootstrap((sample,), np.mean, n_resamples=4000, method="BCa", rng=np.random.default_rng(0))
-    jackknife = np.array([np.delete(sample, i).mean() for i in range(len(sample))])
-    interval = bca_interval(sample.mean(), expected.bootstrap_distribution, [jackknife])
-    np.testing.assert_allclose(interval, expected.confidence_interval, rtol=1e-6)
+def test_interval_holds_the_estimate_in_its_middle_and_keeps_the_replicates_shape():
+    # replicates that all exceed the estimate, evenly from .5 to .7: their spread counts, not where they lie
+    result = estimate(Resampled(0.2, np.linspace(0.5, 0.7, 1001)), 0.95)
+    np.testing.assert_allclose([result.low, result.high], [0.2 - 0.095, 0.2 + 0.095], atol=1e-9)
+    skewed = np.random.default_rng(3).exponential(size=4000)
+    result = estimate(Resampled(0.0, skewed / 10), 0.9)
+    low, high = np.quantile(skewed, [0.05, 0.95]) - skewed.mean()
+    np.testing.assert_allclose([result.low, result.high], [low / 10, high / 10], atol=1e-12)
 
 
-def test_acceleration_of_a_mean_is_its_skewness_over_six_root_n():
-    sample = np.array([0.0, 0.0, 0.0, 4.0])
-    jackknife = np.array([4 / 3, 4 / 3, 4 / 3, 0.0])
-    # deviations -1, -1, -1, 3: sum of cubes 24, of squares 12
-    assert compute_acceleration([jackknife]) == pytest.approx(24 / (6 * 12**1.5))
-    assert compute_acceleration([sample * 0]) == 0.0
-    assert compute_acceleration([np.array([np.nan, *jackknife])]) == pytest.approx(24 / (6 * 12**1.5))
-
-
-def test_bca_of_unbiased_symmetric_replicates_is_the_percentile_interval():
-    replicates = np.linspace(-1, 1, 10_001)
-    np.testing.assert_allclose(bca_interval(0.0, replicates, [np.array([-1.0, 1.0])]), [-0.95, 0.95], atol=1e-3)
-
-
-def test_bca_counts_ties_with_the_estimate_half():
-    # half of the replicates equal the estimate, a quarter lies on each side: no bias, so the percentile interval
-    replicates = np.repeat([-1.0, 0.0, 1.0], [250, 500, 250])
-    assert bca_interval(0.0, replicates, [np.array([-1.0, 1.0])], 0.4) == (0.0, 0.0)
-
-
-def test_bca_survives_replicates_all_on_one_side():
-    low, high = bca_interval(0.0, np.linspace(1, 2, 100), [np.array([1.0, 2.0])])
-    assert 1 <= low <= high <= 2
-
-
-def test_centred_interval_keeps_the_estimate_inside():
-    low, high = centred_interval(0.2, np.linspace(0.5, 0.7, 1001))
-    np.testing.assert_allclose([low, high], [0.2 - 0.095, 0.2 + 0.095], atol=1e-9)
+def test_interval_ends_where_the_statistic_does():
+    replicates = np.linspace(-0.5, 0.5, 101)
+    difference, value = estimate(Resampled(-0.9, replicates), 0.95), estimate(Resampled(0.1, replicates), 0.95, 0.0)
+    assert (difference.low, difference.high) == (-1, pytest.approx(-0.425))
+    assert (value.low, value.high) == (0, pytest.approx(0.575))
     with pytest.raises(ValueError, match=r"confidence_level between 0 and 1, but got 95; 0.95 is usual"):
-        centred_interval(0.2, np.ones(3), 95)
+        estimate(Resampled(0.2, replicates), 95)
 
 
 def test_equal_methods_give_an_interval_of_no_width():
@@ -80,9 +58,6 @@ def test_replicates_equal_the_metric_on_drawn_rows():
     for counts, value in zip(draws, resampled.replicates, strict=True):
         rows = np.repeat(np.arange(40), counts)
         assert value == pytest.approx(mean_average_precision(fold.targets[rows], scores[rows]), abs=1e-12)
-    without_first = fold.image_group != np.unique(fold.image_group)[0]
-    expected = mean_average_precision(fold.targets[without_first], scores[without_first])
-    assert resampled.jackknife[0][0] == pytest.approx(expected, abs=1e-12)
 
 
 def test_items_of_a_group_are_drawn_together():
@@ -126,11 +101,11 @@ def test_replicates_without_any_label_are_left_out_and_counted():
     targets = np.array([[1], [0], [0]])
     scores = np.array([[0.0], [1.0], [2.0]])
     resampled = resample_map(targets, scores, np.array(["a", "b", "c"]), 300, seed=0)
-    result = estimate_value(mean_over_folds([resampled]), 0.95)
+    result = estimate(resampled, 0.95, lowest=0.0)
     # the positive is missed with probability (2/3)^3 = 0.296
     assert 60 < result.n_undefined < 120
     with pytest.raises(ValueError, match="Expected positive labels in the test set"):
-        estimate_value(resample_map(targets * 0, scores, np.array(["a", "b", "c"]), 10, seed=0), 0.95)
+        estimate(resample_map(targets * 0, scores, np.array(["a", "b", "c"]), 10, seed=0), 0.95)
 
 
 def test_wrong_arguments_are_refused():
@@ -144,17 +119,22 @@ def test_wrong_arguments_are_refused():
 
 
 @pytest.mark.slow
-def test_intervals_cover_the_true_values():
+@pytest.mark.parametrize("prevalence", [np.full(6, 0.12), np.geomspace(0.01, 0.12, 20)], ids=["frequent", "rare"])
+def test_intervals_cover_the_true_values(prevalence):
     rng = np.random.default_rng(17)
+
+    def simulate() -> PairedFold:
+        return simulate_fold(rng, effect=0.4, n_items=120, prevalence=prevalence)
+
     # what another test set of this size gives on average
-    truth = [simulate_fold(rng, effect=0.4, n_items=120) for _ in range(1500)]
+    truth = [simulate() for _ in range(1500)]
     old = np.mean([mean_average_precision(f.targets, f.scores_baseline[0]) for f in truth])
     new = np.mean([mean_average_precision(f.targets, f.scores_candidate[0]) for f in truth])
     n_simulations, covered = 2000, np.zeros(2)
     for _ in range(n_simulations):
-        folds = [simulate_fold(rng, effect=0.4, n_items=120) for _ in range(2)]
+        folds = [simulate() for _ in range(2)]
         difference = paired_bootstrap(folds, rng=rng, n_resamples=400)
         runs = [resample_map(f.targets, f.scores_baseline[0], f.image_group, 400, seed=k) for k, f in enumerate(folds)]
-        single = estimate_value(mean_over_folds(runs), 0.95)
+        single = estimate(mean_of(runs), 0.95, lowest=0.0)
         covered += [difference.low <= new - old <= difference.high, single.low <= old <= single.high]
     assert ((covered / n_simulations >= 0.93) & (covered / n_simulations <= 0.97)).all(), covered / n_simulations

@@ -148,7 +148,7 @@ def test_false_positives_are_as_rare_as_promised():
     rng = np.random.default_rng(23)
     p_values = []
     for _ in range(2000):
-        folds = [simulate_fold(rng, effect=0.0, n_items=60, n_classes=4, n_seeds=1) for _ in range(2)]
+        folds = [simulate_fold(rng, effect=0.0, n_items=60, prevalence=[0.12] * 4) for _ in range(2)]
         p_values.append(paired_randomization_test(folds, rng=rng, n_permutations=199).p_value)
     assert 0.03 <= np.mean(np.array(p_values) <= 0.05) <= 0.07
     effect = [simulate_fold(rng, effect=0.8) for _ in range(2)]
