@@ -1,5 +1,6 @@
 """The HTML report: self-contained, escaped, complete, and usable in a browser."""
 
+import html
 import re
 import shutil
 import subprocess
@@ -24,6 +25,22 @@ def evaluated(outputs_dir, dataset="toys", **changes):
 
 def addresses(page):
     return re.findall(r'(?:src|href|url)\s*[=(]\s*["\']?([^"\')> ]+)', page)
+
+
+def dom_of(page, profile, width=1280):
+    """What the browser makes of a page."""
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    options += [f"--window-size={width},900", f"--user-data-dir={profile}", "--dump-dom"]
+    return subprocess.run([CHROMIUM, *options, page.as_uri()], capture_output=True, text=True, timeout=120).stdout
+
+
+def width_on_a_phone(page, folder):
+    """How wide a page gets in 390 px; in a frame, since no window of the browser is so narrow."""
+    outer = folder / "phone.html"
+    measure = 'document.body.innerHTML = "<pre>" + frames[0].document.documentElement.scrollWidth + "</pre>"'
+    frame = f'<iframe width=390 frameborder=0 srcdoc="{html.escape(page)}"></iframe>'
+    outer.write_text(f"{frame}<script>onload = () => {{ {measure} }}</script>")
+    return int(re.search("<pre>(.*)</pre>", dom_of(outer, folder / "phone"))[1])
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +100,8 @@ def test_statistics_pictures_and_neighbours_of_a_prepared_dataset(pipeline):
     assert len(re.findall(r'class="picture query"', page)) == 6
     assert len(re.findall(r'class="picture"', page)) > 6 * 5
     assert all(address.startswith("data:image/") for address in addresses(page))
+    if CHROMIUM is not None:
+        assert width_on_a_phone(page, pipeline.outputs_dir) <= 390
 
 
 def test_pictures_by_hand():
@@ -118,11 +137,9 @@ document.body.innerHTML = "<pre>" + log.join("|") + "</pre>";
 </script></html>"""
     page = tmp_path / "clicked.html"
     page.write_text(report.read_text().replace("</html>", script))
-    for width in (1280, 390):
-        options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-        options += [f"--window-size={width},900", f"--user-data-dir={tmp_path / str(width)}", "--dump-dom"]
-        answer = subprocess.run([CHROMIUM, *options, page.as_uri()], capture_output=True, text=True, timeout=120)
-        given, falling, rising, state, fits = re.search("<pre>(.*)</pre>", answer.stdout)[1].split("|")
+    for width in (1280, 500):
+        answer = dom_of(page, tmp_path / str(width), width)
+        given, falling, rising, state, fits = re.search("<pre>(.*)</pre>", answer)[1].split("|")
         assert given == "image_only,sequential,mtl_loss"
         assert falling.split(",")[0] == "mtl_loss"
         assert rising.split(",") == falling.split(",")[::-1]
