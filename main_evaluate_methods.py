@@ -1,14 +1,11 @@
-"""Compare methods on the test set: python main_evaluate_methods.py dataset=emoji."""
+"""Compare methods on the test set: python main_evaluate_methods.py dataset=emoji (or dataset=all)."""
 
 from typing import Any
 
 import hydra
 from omegaconf import DictConfig
 
-from src.config import register_configs
-from src.entry import run_stage
-
-register_configs()
+from src.entry import run_stage, start
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="evaluate_methods")
@@ -20,4 +17,4 @@ def main(cfg: DictConfig) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

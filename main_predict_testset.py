@@ -1,17 +1,11 @@
-"""Predict the test set of every finished run of a study: python main_predict_testset.py dataset=emoji.
-
-With images=FOLDER_OR_LIST, label these images by one run instead.
-"""
+"""Predict the test set of every finished run of a study: python main_predict_testset.py dataset=emoji."""
 
 from typing import Any
 
 import hydra
 from omegaconf import DictConfig
 
-from src.config import register_configs
-from src.entry import run_stage
-
-register_configs()
+from src.entry import run_stage, start
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="predict_testset")
@@ -23,4 +17,4 @@ def main(cfg: DictConfig) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -1,22 +1,25 @@
 """One table or figure with one command: python main_run_experiment.py experiment=table5 dataset=emoji [--dry-run].
 
-Trains what is missing, goes on with what was cut off, skips what is finished, then prints the comparison.
+Trains what is missing, continues what was cut off, skips what is finished, then prints the comparison.
 """
 
 import argparse
 import logging
 import sys
 
-from src.config import register_configs
+from src.config.setting import help_text
+from src.config.stages import ExperimentConfig
 from src.entry import report_errors
 from src.experiments.overrides import sort_overrides
-
-register_configs()
 
 
 def main() -> None:
     """Compose the experiment, show or run its cells; exit status 1 if a cell failed."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=f"Lists of an experiment:\n{help_text(ExperimentConfig)}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
         "overrides",
         nargs="+",

@@ -5,10 +5,7 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
-from src.config import register_configs
-from src.entry import run_stage
-
-register_configs()
+from src.entry import run_stage, start
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train_classifier")
@@ -20,4 +17,4 @@ def main(cfg: DictConfig) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    start(main, find_preset=True)

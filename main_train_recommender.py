@@ -1,28 +1,20 @@
-"""Train a CF model and export its item vectors: ``python main_train_recommender.py dataset=emoji recommender=vae``."""
+"""Train a CF model and export its item vectors: python main_train_recommender.py dataset=emoji recommender=vae."""
 
 from typing import Any
 
 import hydra
 from omegaconf import DictConfig
 
-from src.config import RecommenderTrainingConfig, register_configs
-from src.entry import run_stage
-
-register_configs()
-
-
-def train(cfg: RecommenderTrainingConfig) -> dict[str, Any]:
-    """Run the stage; torch is imported here, so that ``--help`` and a bad config answer at once."""
-    from src.recommenders.train import train_recommender
-
-    return train_recommender(cfg)
+from src.entry import run_stage, start
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train_recommender")
 def main(cfg: DictConfig) -> dict[str, Any]:
-    """Compose the config and run the stage."""
-    return run_stage(train, cfg)
+    """Compose the config, run the stage, return its metrics."""
+    from src.cf2label.precheck import train_and_check  # heavy imports only once the config is known to be good
+
+    return run_stage(train_and_check, cfg)
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.generate import write_amazon
 from benchmarks.measure import compare, timed
-from src.config import AmazonConfig
+from src.config.datasets import AmazonConfig
 from src.data.sources.amazon import read_products
 
 N_LINES = int(os.environ.get("N_LINES", "60000"))

@@ -31,9 +31,9 @@ def peer() -> tuple[float, float]:
 
 def ours() -> tuple[float, float]:
     """All users in chunks."""
-    from src.config import TrainerConfig, VAEConfig
+    from src.config.classifiers import TrainerConfig
     from src.recommenders.auc import recommender_auc
-    from src.recommenders.vae_training import VAERecommender
+    from src.recommenders.models.vae import VAEConfig, VAERecommender
 
     rest, test = hold_out(generate(N_USERS, N_ITEMS, N_INTERACTIONS), 0.2, np.random.default_rng(0))
     cfg = VAEConfig(n_factors=64, latent_size=32, batch_size=256, max_steps=1)

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.metrics import average_precision_score
 
 from benchmarks.measure import compare, timed
-from src.evaluation.weighted_ap import PresortedScores
+from src.evaluation.statistics.weighted_ap import PresortedScores
 
 N_IMAGES, N_CLASSES, N_PEER, N_OURS = 4000, 200, 3, 1024
 

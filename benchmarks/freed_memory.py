@@ -3,7 +3,8 @@
 import torch
 
 from benchmarks.measure import compare, timed
-from src.classifiers.network import MultitaskNetwork
+from src.classifiers.models.heads import Heads
+from src.classifiers.models.network import ImageFeatures, MultitaskNetwork
 from src.entry import compose_config
 from src.machine import keep_freed_memory
 
@@ -12,7 +13,8 @@ BATCH, SIZE, STEPS = 32, 224, 4
 
 def returned() -> tuple[float, float]:
     """As PyTorch does it: freed memory goes back to the kernel."""
-    network = MultitaskNetwork(compose_config("train_classifier", ["dataset=emoji"]).backbone, 65, None, seed=0)
+    features = ImageFeatures(compose_config("train_classifier", ["dataset=emoji"]).backbone, SIZE)
+    network = MultitaskNetwork(features, Heads(features.n_features, 65))
     network.train().to(memory_format=torch.channels_last)
     images, targets = torch.rand(BATCH, 3, SIZE, SIZE), torch.rand(BATCH, 65)
     images = images.contiguous(memory_format=torch.channels_last)

@@ -7,10 +7,17 @@ from statistics import median
 import torch
 
 from benchmarks.measure import save
-from src.classifiers.network import MultitaskNetwork
+from src.classifiers.models.heads import Heads
+from src.classifiers.models.network import ImageFeatures, MultitaskNetwork
+from src.config.classifiers import BackboneConfig
 from src.entry import compose_config
 
 STAGES, BATCH, SIZE, STEPS, ROUNDS = (0, 2, 3, 4, 5), 32, 64, 4, 8
+
+
+def _network(cfg: BackboneConfig) -> MultitaskNetwork:
+    features = ImageFeatures(cfg, SIZE)
+    return MultitaskNetwork(features, Heads(features.n_features, 65))
 
 
 def main() -> None:
@@ -18,7 +25,7 @@ def main() -> None:
     cfg = compose_config("train_classifier", ["dataset=emoji"]).backbone
     images, targets = torch.rand(BATCH, 3, SIZE, SIZE), torch.rand(BATCH, 65)
     images = images.contiguous(memory_format=torch.channels_last)
-    networks = {n: MultitaskNetwork(replace(cfg, frozen_stages=n), 65, None, seed=0).train() for n in STAGES}
+    networks = {n: _network(replace(cfg, frozen_stages=n)).train() for n in STAGES}
     seconds: dict[int, list[float]] = {n: [] for n in STAGES}
     for round_ in range(ROUNDS + 1):
         for n, network in networks.items():

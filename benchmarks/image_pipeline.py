@@ -14,9 +14,10 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from benchmarks.measure import compare, timed
-from src.config import AugmentationConfig, TabularConfig
-from src.data.store import ImageStore, write_store
-from src.data.transforms import color_augment, crop_batch, random_resized_crop_boxes
+from src.config.classifiers import AugmentationConfig
+from src.config.datasets import TabularConfig
+from src.data.images.store import ImageStore, write_store
+from src.data.images.transforms import color_augment, crop_batch, random_resized_crop_boxes
 from src.machine import keep_freed_memory
 
 N_IMAGES, SIDE, CROP, BATCH = 256, 500, 224, 64

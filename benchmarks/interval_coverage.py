@@ -10,11 +10,11 @@ import numpy as np
 from scipy.stats import norm, rankdata
 
 from benchmarks.measure import save
-from src.artifacts import load_yaml
-from src.evaluation.aligned import AlignedPredictions
-from src.evaluation.bootstrap import Resampled, estimate, mean_of, resample_map
-from src.evaluation.metrics import mean_average_precision
-from src.evaluation.runs_table import RunRecord
+from src.evaluation.inputs.aligned import AlignedPredictions
+from src.evaluation.inputs.runs_table import RunRecord
+from src.evaluation.statistics.bootstrap import Resampled, estimate, mean_of, resample_map
+from src.evaluation.statistics.metrics import mean_average_precision
+from src.files import load_yaml
 
 EMOJI = Path("results/emoji")
 CASES = (("cf_distill", 0.2, 1), ("cf_distill", 0.2, 5), ("mtl_loss", 1.0, 5))  # method, label ratio, folds

@@ -6,9 +6,9 @@ Simulated scores of both methods share a part and have noise of their own from o
 import numpy as np
 
 from benchmarks.measure import save
-from src.evaluation.paired_fold import PairedFold
-from src.evaluation.paper_protocol import compare_as_paper
-from src.evaluation.significance import paired_randomization_test
+from src.evaluation.statistics.paired_fold import PairedFold
+from src.evaluation.statistics.paper_protocol import compare_as_paper
+from src.evaluation.statistics.significance import paired_randomization_test
 
 SIZES = ((300, 10, 1000), (1000, 20, 1000), (3000, 20, 300))  # test images, classes, pairs of methods
 

@@ -8,10 +8,10 @@ import numpy as np
 from scipy import sparse
 
 from benchmarks.measure import save, timed
-from src.config import TrainerConfig, VAEConfig
+from src.config.classifiers import TrainerConfig
 from src.recommenders.auc import recommender_auc
 from src.recommenders.interactions import hold_out
-from src.recommenders.vae_training import VAERecommender
+from src.recommenders.models.vae import VAEConfig, VAERecommender
 
 N_USERS, N_ITEMS, N_TOPICS, N_EACH, N_EVALUATED = 50_000, 100_000, 200, 30, 1000
 STEPS, BATCH = 400, 256

@@ -23,6 +23,7 @@ from benchmarks.measure import ROOT, save
 from src.machine import peak_memory
 
 BATCHES, AUC_USERS = 50, 2000
+MEMORY_GB = 3  # of the engine of tables
 STAGES = ("prepare", "vae", "auc")
 
 
@@ -54,13 +55,14 @@ def generate(folder: Path, n: int) -> None:
 
 def stage(name: str, folder: Path) -> None:
     """Run one stage of phase 1 in this process and print the seconds of its work."""
-    from src.config import TrainerConfig, VAEConfig
-    from src.data.folds import load_interactions
+    from src.config.classifiers import TrainerConfig
+    from src.data.folds import load_interactions, load_items
     from src.recommenders.auc import recommender_auc
     from src.recommenders.interactions import build_user_item, hold_out
-    from src.recommenders.vae_training import VAERecommender
+    from src.recommenders.models.vae import VAEConfig, VAERecommender
 
-    user_item = build_user_item(load_interactions(folder / "scaling" / "prepared"))
+    prepared = folder / "scaling" / "prepared"
+    user_item = build_user_item(load_interactions(prepared), load_items(prepared, 0)["item_id"].to_numpy())
     start = time.perf_counter()
     if name == "vae":
         cfg = VAEConfig(max_steps=BATCHES)
@@ -69,8 +71,8 @@ def stage(name: str, folder: Path) -> None:
         rng = np.random.default_rng(0)
         rest, test = hold_out(user_item.matrix, 0.2, rng)
         test = test[:AUC_USERS]
-        users = rng.normal(size=(rest.shape[0], 64)).astype(np.float32)
-        items = rng.normal(size=(rest.shape[1], 64)).astype(np.float32)
+        users = rng.standard_normal((AUC_USERS, 64), dtype=np.float32)
+        items = rng.standard_normal((rest.shape[1], 64), dtype=np.float32)
         recommender_auc(lambda rows: users[rows] @ items.T, rest[:AUC_USERS], test)
     print(json.dumps({"seconds": time.perf_counter() - start, "bytes": peak_memory()}))
 
@@ -93,6 +95,7 @@ def measure(n: int) -> dict[str, float]:
         command = [sys.executable, "main_prepare_dataset.py", "dataset=tabular", "dataset.name=scaling"]
         command += [f"dataset.raw_dir={folder}/raw", "dataset.items_file=items.parquet", "figures=false"]
         command += ["dataset.interactions_file=interactions.parquet", f"outputs_dir={folder}", "dataset.store_size=32"]
+        command += [f"memory_gb={MEMORY_GB}"]
         run(command)
         manifest = json.loads((folder / "scaling" / "prepared" / "manifest.json").read_text())
         row["prepare_seconds"], row["prepare_bytes"] = manifest["wall_clock_s"], manifest["peak_memory_mb"] * 2**20
@@ -104,7 +107,11 @@ def measure(n: int) -> dict[str, float]:
 
 def main(sizes: list[int]) -> None:
     """Measure every size, fit the exponents, and write JSON."""
-    imports = {"prepare": "src.data.prepare", "vae": "src.recommenders.vae_training", "auc": "src.recommenders.vae"}
+    imports = {
+        "prepare": "src.data.preparation.prepare",
+        "vae": "src.recommenders.models.vae",
+        "auc": "src.recommenders.vae.network",
+    }
     show = "import src.machine; print(src.machine.peak_memory())"
     empty = {name: int(run([sys.executable, "-c", f"import {what}; {show}"])) for name, what in imports.items()}
     rows = []

@@ -5,7 +5,7 @@ import platform
 from pathlib import Path
 
 from benchmarks.measure import RESULTS, ROOT
-from src.artifacts import save_text
+from src.files import save_text
 from src.machine import n_cores
 
 NAMES = {

@@ -15,16 +15,18 @@ import lightning
 import torch
 
 from benchmarks.measure import save, timed
-from src.classifiers import fine_tuning
-from src.classifiers.batches import TrainingBatches
-from src.classifiers.inputs import build_inputs
 from src.classifiers.losses import classification_loss
-from src.classifiers.module import MultitaskModule
-from src.classifiers.network import MultitaskNetwork
-from src.classifiers.schedule import build_optimizer
+from src.classifiers.models.heads import Heads
+from src.classifiers.models.network import ImageFeatures, MultitaskNetwork
 from src.classifiers.settings import resolve
+from src.classifiers.targets.batches import RandomCrops, TrainingBatches
+from src.classifiers.targets.inputs import build_inputs
+from src.classifiers.task import TASKS
+from src.classifiers.training import loop as fine_tuning
+from src.classifiers.training.module import MultitaskModule
+from src.classifiers.training.schedule import build_optimizer
 from src.data.folds import open_fold
-from src.data.store import ImageStore
+from src.data.images.store import ImageStore
 from src.entry import compose_config
 from src.machine import keep_freed_memory
 
@@ -55,7 +57,7 @@ def compose() -> Any:
 def bare_seconds(network: MultitaskNetwork, batch: dict[str, Any], weight: torch.Tensor, cfg: Any) -> float:
     """Seconds for ``STEPS`` steps on one batch that is already where and how the network wants it."""
     optimizer, _ = build_optimizer(network.parameters(), cfg.optimizer, cfg.lr, 1000)
-    images = (batch["images"].float() / 255).contiguous(memory_format=torch.channels_last)
+    images = (batch["inputs"].float() / 255).contiguous(memory_format=torch.channels_last)
     network.train()
     start = time.perf_counter()
     for _ in range(STEPS):
@@ -72,7 +74,7 @@ def part_milliseconds(
     """Median milliseconds a step of each part, measured alone; what the loop takes beyond their sum is its own."""
     network, weight = module.network, module.positive_weight
     optimizer, _ = build_optimizer(network.parameters(), cfg.optimizer, cfg.lr, 1000)
-    images = module._augment(batch, 0)
+    images = module._network_inputs(batch, 0)
     losses = []
 
     def forward() -> None:
@@ -80,7 +82,7 @@ def part_milliseconds(
 
     parts = {
         "store read, crops, resizing, collating": lambda: batches[len(losses)],
-        "colours, memory layout": lambda: module._augment(batch, 0),
+        "colours, memory layout": lambda: module._network_inputs(batch, 0),
         "network, forward": forward,
         "network, backward": lambda: losses[-1].backward(),
         "optimizer": optimizer.step,
@@ -100,20 +102,23 @@ def main() -> None:
     fold = open_fold(PREPARED, 0)
     store = ImageStore.open(fold.images_dir)
     inputs = build_inputs(cfg, fold, store)
-    network = MultitaskNetwork(cfg.backbone, len(fold.label_names), None, 0).to(memory_format=torch.channels_last)
-    batch = TrainingBatches(cfg, inputs, store, 0, 1)[0]
+    features = ImageFeatures(cfg.backbone, cfg.image_size)
+    network = MultitaskNetwork(features, Heads(features.n_features, len(fold.label_names)))
+    network = network.to(memory_format=torch.channels_last)
+    crops = RandomCrops(store, cfg.augmentation, cfg.image_size)
+    batch = TrainingBatches(cfg, inputs, crops, 0, 1)[0]
     bare_seconds(network, batch, inputs.positive_weight, cfg)
     shares, rates = [], []
     for _ in range(PAIRS):
         before = bare_seconds(network, batch, inputs.positive_weight, cfg)
         times = StepTimes()
-        module = MultitaskModule(cfg, network, inputs, steps_per_epoch=STEPS + 3, definition_hash="")
+        module = MultitaskModule(cfg, network, inputs, TASKS[fold.task], steps_per_epoch=STEPS + 3, definition_hash="")
         trainer = lightning.Trainer(
             accelerator="cpu", max_epochs=1, limit_train_batches=STEPS + 3, limit_val_batches=0, callbacks=[times],
             logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
             use_distributed_sampler=False, deterministic="warn",
         )  # fmt: skip
-        batches = TrainingBatches(cfg, inputs, store, 0, 1)
+        batches = TrainingBatches(cfg, inputs, crops, 0, 1)
         sampler = fine_tuning.StepSampler(STEPS + 3, lambda: 0)
         trainer.fit(module, fine_tuning.batch_loader(batches, sampler=sampler))
         loop = times.ends[-1] - times.ends[2]  # STEPS steps, after the first three

@@ -8,7 +8,8 @@ import os
 
 from benchmarks.interactions import generate
 from benchmarks.measure import compare, timed
-from src.config import TrainerConfig, VAEConfig
+from src.config.classifiers import TrainerConfig
+from src.recommenders.models.vae import VAEConfig
 
 SHARE = float(os.environ.get("SHARE", "0.4"))
 N_USERS, N_ITEMS, N_INTERACTIONS, BATCH = int(100_000 * SHARE), 20_000, int(300_000 * SHARE), 4096
@@ -30,7 +31,7 @@ def peer() -> tuple[float, float]:
 
 def ours() -> tuple[float, float]:
     """Our VAE, as many steps as an epoch has batches."""
-    from src.recommenders.vae_training import VAERecommender
+    from src.recommenders.models.vae import VAERecommender
 
     matrix = generate(N_USERS, N_ITEMS, N_INTERACTIONS)
     steps = -(-N_USERS // BATCH)

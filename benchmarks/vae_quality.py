@@ -20,12 +20,12 @@ from cornac.data import Dataset
 from scipy import sparse
 
 from benchmarks.measure import save
-from src.config import TrainerConfig, VAEConfig
+from src.config.classifiers import TrainerConfig
 from src.data.folds import open_fold
 from src.entry import compose_config
 from src.recommenders.auc import recommender_auc
 from src.recommenders.interactions import build_user_item, hold_out
-from src.recommenders.vae_training import VAERecommender
+from src.recommenders.models.vae import VAEConfig, VAERecommender
 
 BETAS, STEPS, BATCH, LR = (1.0, 0.01), (300, 1000), 1024, 0.01
 
@@ -64,7 +64,8 @@ def main() -> None:
     prepared = Path(os.environ.get("PREPARED", "outputs/emoji/prepared"))
     name = prepared.parent.name
     cfg = compose_config("train_recommender", [f"dataset={name}", "recommender=vae"]).recommender
-    matrix = build_user_item(open_fold(prepared, 0).train_interactions).matrix
+    fold = open_fold(prepared, 0)
+    matrix = build_user_item(fold.train_interactions, fold.items["item_id"].to_numpy()).matrix
     train, test = hold_out(matrix, cfg.auc_holdout, np.random.default_rng(0))
     rows = []
     for beta, steps in product(BETAS, STEPS):

@@ -1,4 +1,4 @@
-"""What the terminal shows: our lines and progress bars, not Lightning's advertisements."""
+"""Console output without Lightning's tips and warnings."""
 
 import contextlib
 import logging
@@ -10,17 +10,17 @@ from src.errors import ConfigError
 
 @contextlib.contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Hold back Lightning's tips, and its advice on worker processes, which batches made in one piece do not need.
+    """Suppress Lightning's tips and its warnings about worker processes, which ready-made batches do not need.
 
     Raises:
-        ConfigError: Lightning cannot use the devices or the strategy that ``trainer`` names.
+        ConfigError: Lightning cannot use the devices or the strategy of ``trainer``.
     """
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-    chatter = logging.getLogger("lightning.pytorch")
-    level, propagate = chatter.level, chatter.propagate
-    chatter.setLevel(logging.WARNING)
-    chatter.propagate = False  # it has a handler of its own: every line would come twice
+    lightning_logger = logging.getLogger("lightning.pytorch")
+    level, propagate = lightning_logger.level, lightning_logger.propagate
+    lightning_logger.setLevel(logging.WARNING)
+    lightning_logger.propagate = False  # it has its own handler: each line would appear twice
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="lightning")
@@ -28,5 +28,5 @@ def quiet_lightning() -> Iterator[None]:
     except MisconfigurationException as error:
         raise ConfigError(f"The trainer cannot be set up as trainer.* says: {error}") from error
     finally:
-        chatter.setLevel(level)
-        chatter.propagate = propagate
+        lightning_logger.setLevel(level)
+        lightning_logger.propagate = propagate

@@ -1,4 +1,4 @@
-"""The errors a user can mend; every message says what was expected, what came, and what to do next."""
+"""Errors that a user can fix; each message says what was expected, what came, and what to do next."""
 
 
 class UserError(Exception):

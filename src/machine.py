@@ -1,4 +1,4 @@
-"""What this process may use of the machine, what it has used, and work spread over its cores."""
+"""Cores and memory of this process, and work in threads."""
 
 import ctypes
 import os
@@ -19,12 +19,12 @@ Result = TypeVar("Result")
 
 
 def n_cores() -> int:
-    """Cores that this process may run on, which in a container or batch job are fewer than the machine has."""
+    """Cores that this process may use; in a container or batch job fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def is_running(process: int) -> bool:
-    """Whether a process of this number is alive; where that cannot be asked without harm, it is taken to be."""
+    """Whether the process of this id exists; True where the system has no safe test."""
     if os.name != "posix":
         return True
     try:
@@ -39,7 +39,7 @@ def is_running(process: int) -> bool:
 def peak_memory() -> int:
     """Largest resident memory of this process so far, bytes.
 
-    Linux is asked through ``/proc``: ``getrusage`` there counts what the parent had when it started this program.
+    Linux: from ``/proc``, since ``getrusage`` includes the parent's memory at the start of this program.
     """
     status = Path("/proc/self/status")
     match = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.is_file() else None
@@ -48,11 +48,19 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def keep_freed_memory() -> None:
-    """Let this process keep the memory of freed arrays below 1 GiB for its next ones; only with glibc's allocator.
+def total_memory() -> int:
+    """Memory that this process may use, bytes: the machine's, or what a container or batch job is limited to."""
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text().strip() if limit.is_file() else ""
+    return min(whole, int(text)) if text.isdecimal() else whole
 
-    By default glibc returns large blocks to the kernel at once, and the next batch pays a page fault for each 4 KiB of
-    them: a third of a training step at 224 px on a CPU.
+
+def keep_freed_memory() -> None:
+    """Reuse the memory of freed arrays below 1 GiB; only with glibc's allocator.
+
+    By default glibc returns large blocks to the kernel, and each batch causes a page fault for every 4 KiB, a third of
+    a training step at 224 px on a CPU.
     """
     set_option = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if set_option is not None:
@@ -63,7 +71,7 @@ def keep_freed_memory() -> None:
 def map_in_order(
     function: Callable[[Work], Result], work: Iterable[Work], n_threads: int
 ) -> Iterator[tuple[Work, Result]]:
-    """Yield each piece of work with its result, in order, however long ``work`` is, with few of them in memory."""
+    """Yield each piece of work with its result, in order; at most ``4 * n_threads`` pieces are in memory."""
     remaining = iter(work)
     waiting: deque[tuple[Work, Future[Result]]] = deque()
     with ThreadPoolExecutor(n_threads) as pool:

@@ -1,18 +1,19 @@
-"""The look that all figures share: one column of a two-column paper, legible in print and to the colour-blind."""
+"""Style of all figures: one column of a two-column paper, colours for the colour-blind."""
 
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from src.artifacts import atomic_path
+from src.files import atomic_path
 
 WIDTH = 3.35  # inches, one column
-# Okabe & Ito's palette, told apart under every kind of colour blindness; grey for its yellow, too faint on paper.
+# Okabe & Ito's palette, distinct under every kind of colour blindness; grey in place of yellow, too faint in print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 7.5,
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
     "axes.titlesize": 7.5,
     "axes.labelsize": 7.5,
     "xtick.labelsize": 7,
@@ -35,7 +36,7 @@ STYLE: Any = {
 
 
 def save_figure(figure: Figure, stem: Path) -> None:
-    """Write PNG (200 dpi) and PDF without dates or versions, so that equal data give equal bytes."""
+    """Write PNG (200 dpi) and PDF without dates or versions: equal data give equal bytes."""
     for ending, metadata in (
         ("png", {"Software": None}),
         ("pdf", dict.fromkeys(("CreationDate", "Creator", "Producer"))),

@@ -1,5 +1,6 @@
-"""Run directories: named by what defines the result, locked while written, skipped when finished, resumed when not."""
+"""Runs: named by settings and inputs, locked while written, skipped when finished, resumed when not."""
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -8,16 +9,18 @@ import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, Union
 
 from filelock import FileLock, Timeout
 
-from src.artifacts import MANIFEST_FILE, METRICS_FILE, load_json, save_json
+from src.artifacts import MANIFEST_FILE, METRICS_FILE
+from src.errors import ArtifactError
+from src.files import load_json, save_json
 from src.machine import peak_memory
 
 logger = logging.getLogger(__name__)
@@ -25,10 +28,91 @@ logger = logging.getLogger(__name__)
 PACKAGES = ("torch", "torchvision", "lightning", "timm", "cornac", "numpy", "pandas", "scikit-learn", "pillow")
 
 
-def derive_seed(seed: int, *names: object) -> int:
-    """A seed in [0, 2^63) that depends on ``seed`` and ``names`` alone, so that no two uses share random numbers."""
-    text = "\x1f".join(map(str, (seed, *names)))
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+@dataclass(eq=False)
+class Run:
+    """One run of a stage, whether it exists or not.
+
+    ``manifest.json`` is written last and marks a finished run. A directory without it was interrupted; its stage
+    resumes it.
+
+    Attributes:
+        parent: Folder of all runs of its kind.
+        name: Readable part of its directory's name, which ends in a hash of settings and inputs.
+        settings: The settings that name it, as ``identity`` returns them.
+        inputs: Other runs, or digests of data, that it uses.
+        command: The command that makes it.
+    """
+
+    parent: Path
+    name: str
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, Union["Run", str]]
+    command: str
+    _started: float = field(default=0.0, init=False)
+
+    @cached_property
+    def definition(self) -> dict[str, Any]:
+        """What defines the result, as plain values: ``settings``, and ``inputs`` by directory name or digest."""
+        inputs = {kind: made.directory.name if isinstance(made, Run) else made for kind, made in self.inputs.items()}
+        return {"settings": self.settings, "inputs": inputs}
+
+    @cached_property
+    def directory(self) -> Path:
+        """Its directory."""
+        return self.parent / f"{self.name}-{content_hash(self.definition)[:8]}"
+
+    @property
+    def finished(self) -> bool:
+        """Whether it is complete."""
+        return is_finished(self.directory)
+
+    def require(self) -> Path:
+        """Its directory; raises ``ArtifactError`` with the command that makes it unless it is finished."""
+        if not self.finished:
+            raise ArtifactError(f"{self.directory} is needed, but is not finished; make it with: {self.command}")
+        return self.directory
+
+    @contextlib.contextmanager
+    def locked(self, *, force: bool = False) -> Iterator[None]:
+        """Lock the directory while it is written; ``force`` deletes its content.
+
+        A second process with the same run waits, and then finds it finished. Of a multi-device run's processes only the
+        first one locks.
+        """
+        self.parent.mkdir(parents=True, exist_ok=True)
+        if not is_primary_process():
+            yield
+            return
+        with waiting_lock(self.directory.parent / f".{self.directory.name}.lock", self.directory):
+            if force and self.directory.exists():
+                shutil.rmtree(self.directory)
+            self.directory.mkdir(exist_ok=True)
+            self._warn_of_stale_runs()
+            self._started = time.monotonic()
+            yield
+
+    def metrics(self) -> dict[str, Any]:
+        """The metrics of a finished run."""
+        return load_json(self.directory / METRICS_FILE)
+
+    def finish(self, config: Any, metrics: dict[str, Any]) -> dict[str, Any]:
+        """Write the metrics, then the manifest that marks the run as finished; returns the metrics."""
+        save_json(self.directory / METRICS_FILE, metrics)
+        save_json(self.directory / MANIFEST_FILE, build_manifest(config, self.definition, self._started))
+        return metrics
+
+    def _warn_of_stale_runs(self) -> None:
+        for sibling in sorted(self.parent.glob(f"{self.name}-*")):
+            if sibling == self.directory or not is_finished(sibling):
+                continue
+            other, own = load_json(sibling / MANIFEST_FILE)["definition"], self.definition
+            if other.get("settings") == json.loads(json.dumps(own["settings"])):
+                differing = [name for name, value in own["inputs"].items() if other["inputs"].get(name) != value]
+                logger.warning(
+                    "%s has the same settings but other inputs (%s); it is stale, unless they were meant to differ, "
+                    "as with another CF model.",
+                    *(sibling, ", ".join(differing)),
+                )
 
 
 def content_hash(content: Any) -> str:
@@ -42,12 +126,9 @@ def plain(config: Any) -> Any:
 
 
 def build_manifest(config: Any, definition: Mapping[str, Any], started: float) -> dict[str, Any]:
-    """Describe how a stage's files came about.
+    """Content of ``manifest.json``: definition, config, versions, time and memory.
 
-    Args:
-        config: The stage's config dataclass.
-        definition: What defines the result: ``settings`` and the digests of the ``inputs``.
-        started: ``time.monotonic()`` when the stage began.
+    ``started`` is ``time.monotonic()`` at the start of the stage.
     """
     return {
         "definition": definition,
@@ -66,83 +147,24 @@ def is_primary_process() -> bool:
     return int(rank) == 0
 
 
-class Run:
-    """One run's directory, held under a lock: ``with Run(...) as run: if not run.finished: ...``.
-
-    A run is finished once its ``manifest.json`` exists, which is written last. A directory without it was interrupted
-    and is resumed by its stage. A second process that wants the same run waits, and then finds it finished.
-    """
-
-    def __init__(self, parent: Path, name: str, definition: Mapping[str, Any], *, force: bool = False) -> None:
-        """Name the directory ``parent/name-<hash of definition>``; ``force`` deletes what is there on entering."""
-        self.definition = definition
-        self.name = name
-        self.directory = run_directory(parent, name, definition)
-        self._force = force
-        self._lock = FileLock(self.directory.parent / f".{self.directory.name}.lock")
-        self._started = time.monotonic()
-
-    def __enter__(self) -> Self:
-        """Take the lock, waiting for another process that holds it."""
-        self.directory.parent.mkdir(parents=True, exist_ok=True)
-        if not is_primary_process():
-            return self  # the first process of a multi-device run holds the lock for all
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            logger.info("Another process works on %s; waiting for it.", self.directory)
-            self._lock.acquire()
-        if self._force and self.directory.exists():
-            shutil.rmtree(self.directory)
-        self.directory.mkdir(exist_ok=True)
-        self._warn_of_stale_runs()
-        self._started = time.monotonic()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Release the lock."""
-        self._lock.release()
-
-    @property
-    def finished(self) -> bool:
-        """Whether everything was written."""
-        return is_finished(self.directory)
-
-    def metrics(self) -> dict[str, Any]:
-        """The metrics of a finished run."""
-        metrics: dict[str, Any] = load_json(self.directory / METRICS_FILE)
-        return metrics
-
-    def finish(self, config: Any, metrics: dict[str, Any]) -> dict[str, Any]:
-        """Write the metrics, then the manifest that marks the run as finished; returns the metrics."""
-        save_json(self.directory / METRICS_FILE, metrics)
-        save_json(self.directory / MANIFEST_FILE, build_manifest(config, self.definition, self._started))
-        return metrics
-
-    def _warn_of_stale_runs(self) -> None:
-        for sibling in sorted(self.directory.parent.glob(f"{self.name}-*")):
-            if sibling == self.directory or not is_finished(sibling):
-                continue
-            other, own = load_json(sibling / MANIFEST_FILE)["definition"], self.definition
-            if other.get("settings") == own.get("settings"):
-                differing = [name for name, value in own["inputs"].items() if other["inputs"].get(name) != value]
-                logger.warning(
-                    "%s has the same settings but other inputs (%s); it is stale, unless they were meant to differ, "
-                    "as with another CF model.",
-                    *(sibling, ", ".join(differing)),
-                )
-
-
-def run_directory(parent: Path, name: str, definition: Mapping[str, Any]) -> Path:
-    """Where the run of this definition lies."""
-    return parent / f"{name}-{content_hash(definition)[:8]}"
-
-
 def is_finished(directory: Path) -> bool:
-    """Whether a stage wrote everything into ``directory``."""
+    """Whether the run in ``directory`` is complete."""
     return (directory / MANIFEST_FILE).is_file()
+
+
+@contextlib.contextmanager
+def waiting_lock(path: Path, what: Path) -> Iterator[None]:
+    """Hold a lock; log it when another process has it."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        logger.info("Another process works on %s; waiting for it.", what)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _version(package: str) -> str | None:

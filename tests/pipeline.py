@@ -6,19 +6,22 @@ from pathlib import Path
 from typing import Any
 
 from src import entry
+from src.cf2label.precheck import train_and_check
 from src.classifiers.tuning import train_or_tune
-from src.data.prepare import prepare_dataset
+from src.data.preparation.prepare import prepare_dataset
 from src.deployment.predict import predict
+from src.deployment.use import use_model
 from src.evaluation.evaluate import evaluate
 from src.experiments.steps import compose_once
-from src.recommenders.train import train_recommender
+from src.files import PROJECT
 
-ROOT, CONFIGS = entry.ROOT, entry.CONFIGS
+ROOT, CONFIGS = PROJECT, entry.CONFIGS
 STAGES = {
     "prepare_dataset": prepare_dataset,
-    "train_recommender": train_recommender,
+    "train_recommender": train_and_check,
     "train_classifier": train_or_tune,
     "predict_testset": predict,
+    "use_model": use_model,
     "evaluate_methods": evaluate,
 }
 SMALL_RECOMMENDER = ("recommender.max_steps=60", "recommender.batch_size=64", "recommender.n_factors=8")

@@ -5,17 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from src.artifacts import (
-    ItemProbabilities,
-    ItemVectors,
-    Predictions,
-    atomic_path,
-    load_json,
-    load_table,
-    save_json,
-    save_table,
-)
+from src.artifacts import ItemProbabilities, ItemVectors, Predictions
 from src.errors import ArtifactError
+from src.files import atomic_path, load_json, load_table, save_json, save_table
 
 
 def vectors(**changes):

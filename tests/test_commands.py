@@ -7,7 +7,6 @@ import lightning
 import pytest
 import torch
 
-from src.config import check_choice
 from src.console import quiet_lightning
 from src.errors import ConfigError
 from tests.pipeline import CONFIGS, ROOT, STAGES, compose_config
@@ -31,16 +30,17 @@ def test_help_and_a_mistyped_key(stage):
 def test_an_unknown_choice_is_answered_with_the_known_ones(group):
     answer = call("main_train_classifier.py", f"{group}=nonsense")
     assert answer.returncode == 1
-    assert f"Could not find '{group}/nonsense'" in answer.stderr
+    assert f"Could not find '{group}/nonsense'" in answer.stdout
+    assert "Traceback" not in answer.stderr + answer.stdout
     known = sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
     assert known
-    assert all(name in answer.stderr for name in known)
+    assert all(name in answer.stdout for name in known)
 
 
 def test_a_mistyped_key_in_a_group(tmp_path):
     answer = call("main_train_classifier.py", "method.alhpa=1")
     assert answer.returncode == 1
-    assert "alhpa" in answer.stderr
+    assert "There is no setting method.alhpa; did you mean alpha?" in answer.stdout
 
 
 @pytest.mark.slow
@@ -64,9 +64,9 @@ def test_a_device_that_is_not_there_is_named():
 
 
 @pytest.mark.slow
-def test_every_settings_file_composes():
-    for path in sorted((CONFIGS / "settings").glob("*.yaml")):
-        compose_config("train_classifier", f"settings={path.stem}")
+def test_every_preset_composes():
+    for path in sorted((CONFIGS / "preset").glob("*.yaml")):
+        compose_config("train_classifier", f"preset={path.stem}")
 
 
 @pytest.mark.slow
@@ -93,9 +93,3 @@ def test_multirun_trains_every_combination(pipeline):
                   "recommender_seed=0", *overrides[:-1])  # fmt: skip
     assert answer.returncode == 0, answer.stderr
     assert len(pipeline.runs("image_only")) == len(pipeline.runs("mtl_uniform")) == 2
-
-
-def test_check_choice():
-    check_choice("x", "a", ("a", "b"))
-    with pytest.raises(ConfigError, match="x should be one of a, b, but is 'c'"):
-        check_choice("x", "c", ("a", "b"))

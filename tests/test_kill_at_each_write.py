@@ -19,10 +19,15 @@ FORKS.set_forkserver_preload(
         *(
             "tests.pipeline",
             "tests.test_kill_at_each_write",
-            "src.classifiers.fine_tuning",
-            "src.classifiers.inference",
+            "src.classifiers.training.loop",
+            "src.classifiers.finished_run",
         ),
-        *("src.recommenders.vae_training", "src.data.build", "src.deployment.export", "src.deployment.fusion"),
+        *(
+            "src.recommenders.vae.training",
+            "src.data.preparation.build",
+            "src.deployment.export",
+            "src.deployment.fusion",
+        ),
     ]
 )
 VARYING = ("wall_clock_s", "peak_memory_mb")
@@ -91,7 +96,7 @@ def contents(outputs):
             "predict_testset",
             ("fusion=true",),
         ),
-        ((("train_classifier", "method=image_only"),), "predict_testset", ("export=safetensors",)),
+        ((("train_classifier", "method=image_only"),), "use_model", ("export=safetensors",)),
     ],
     ids=["prepare", "recommender", "cf2label", "mtl_loss", "predict", "evaluate", "fusion", "export"],
 )

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from src.artifacts import INTERACTIONS_FILE, ITEMS_FILE, PREPARED, Predictions
+from src.config.stages import HELD_OUT_INTERACTIONS, TEST_EPOCH
 from src.data import folds
 from src.data.folds import CONTEXT, TEST, TRAIN, VAL, split_of_parts
 from src.errors import ConfigError
@@ -46,13 +47,13 @@ def permute_held_out(pipeline):
     labels[test] = labels[rng.permutation(test)]
     assert [list(a) for a in labels] != [list(a) for a in items["labels"]]
     items.assign(labels=labels).to_parquet(prepared / ITEMS_FILE, index=False)
-    held_out = set(items["item_id"][np.isin(split, [VAL, TEST])])
+    held_out = np.isin(split, [VAL, TEST])
     interactions = pd.read_parquet(prepared / INTERACTIONS_FILE)
-    users = interactions["user_id"].to_numpy().copy()
-    rows = np.flatnonzero(interactions["item_id"].isin(held_out))
+    users = interactions["user_idx"].to_numpy().copy()
+    rows = np.flatnonzero(held_out[interactions["item_idx"]])
     users[rows] = users[rng.permutation(rows)]
-    assert (users != interactions["user_id"]).any()
-    interactions = interactions.assign(user_id=users).drop_duplicates()
+    assert (users != interactions["user_idx"]).any()
+    interactions = interactions.assign(user_idx=users).drop_duplicates()
     interactions.to_parquet(prepared / INTERACTIONS_FILE, index=False)
 
 
@@ -68,8 +69,14 @@ def test_permuting_what_is_held_out_changes_no_artefact(pipeline):
     assert [path for path in before if before[path] != after[path]] == []
 
 
+def seen(fold):
+    """The items whose interactions CF models see."""
+    return set(fold.items["item_id"].to_numpy()[fold.train_interactions["item_idx"]])
+
+
 def without_guard_on_labels(items, interactions):
-    return items, interactions[~interactions["item_id"].isin(items.loc[items["split"].isin([VAL, TEST]), "item_id"])]
+    held_out = items["split"].isin([VAL, TEST]).to_numpy()
+    return items, interactions[~held_out[interactions["item_idx"]]]
 
 
 def without_guard_on_interactions(items, interactions):
@@ -89,22 +96,22 @@ def test_the_test_above_fails_without_the_guard(pipeline, monkeypatch, no_guard)
 def test_items_without_image_may_train_cf_models(pipeline):
     fold = folds.open_fold(pipeline.outputs_dir / "tiny" / PREPARED, 0)
     allowed = fold.items.loc[~fold.items["split"].isin([VAL, TEST]), "item_id"]
-    assert set(fold.train_interactions["item_id"]) <= set(allowed)
+    assert seen(fold) <= set(allowed)
     assert not (fold.items["split"] == CONTEXT).any()  # every item of the tiny dataset has an image
 
 
 def test_the_original_leaks_can_be_measured_but_only_in_a_study_of_their_own(pipeline):
     prepared = pipeline.outputs_dir / "tiny" / PREPARED
     valid = folds.open_fold(prepared, 0)
-    leaky = folds.open_fold(prepared, 0, folds.LEAKS)
+    leaky = folds.open_fold(prepared, 0, [TEST_EPOCH, HELD_OUT_INTERACTIONS])
     test = set(valid.split(TEST)["item_id"])
     assert set(leaky.split(VAL)["item_id"]) == test
     assert leaky.split(VAL)["labels"].notna().all()
     assert leaky.split(TEST)["labels"].isna().all()
     assert set(leaky.split(TRAIN)["item_id"]) == set(valid.split(TRAIN)["item_id"])
-    assert not test & set(valid.train_interactions["item_id"])
-    assert test & set(leaky.train_interactions["item_id"])
-    only = folds.open_fold(prepared, 0, [folds.HELD_OUT_INTERACTIONS])
+    assert not test & seen(valid)
+    assert test & seen(leaky)
+    only = folds.open_fold(prepared, 0, [HELD_OUT_INTERACTIONS])
     assert only.items_digest == valid.items_digest
     leaks = "leaks=[test_epoch,held_out_interactions]"
     with pytest.raises(ConfigError, match="study of their own"):

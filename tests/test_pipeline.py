@@ -69,7 +69,9 @@ def test_predicting_again_reuses_and_force_repeats_with_the_same_scores(finished
 
 
 def test_tuning_runs_are_never_predicted(pipeline, tmp_path):
-    tuned = pipeline.classify("image_only", "settings=tune", f"tuned_dir={tmp_path}", "lr=null", "epochs=1")
+    tuned = pipeline.classify(
+        "image_only", "tune=true", "study=tune", "seed=100", f"tuned_dir={tmp_path}", "lr=null", "epochs=1"
+    )
     entry = yaml.safe_load((tmp_path / "tiny-test_resnet-image_only.yaml").read_text())["1"]
     assert len(entry["trials"]) == 4
     assert entry["settings"] == tuned["settings"]
@@ -79,7 +81,7 @@ def test_tuning_runs_are_never_predicted(pipeline, tmp_path):
 
 
 def test_tuning_needs_trials_and_a_study_of_its_own(pipeline):
-    with pytest.raises(ConfigError, match="need a study of their own"):
+    with pytest.raises(ConfigError, match="need a study and a seed of their own"):
         pipeline.classify("image_only", "tune=true")
     with pytest.raises(ConfigError, match="lists no settings to try"):
         pipeline.classify("image_only", "tune=true", "study=tune", "method.trials=[]")

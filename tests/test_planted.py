@@ -3,7 +3,7 @@
 import pytest
 
 from src.artifacts import Predictions
-from src.evaluation.metrics import mean_average_precision
+from src.evaluation.statistics.metrics import mean_average_precision
 from tests.pipeline import Pipeline
 from tests.planted import write_planted_dataset
 

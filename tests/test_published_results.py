@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from src.data.prepare import prepare_dataset
+from src.data.preparation.prepare import prepare_dataset
 from src.evaluation.evaluate import evaluate
 from tests.pipeline import ROOT, compose_config
 

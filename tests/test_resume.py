@@ -10,7 +10,7 @@ import pytest
 from tests.pipeline import ROOT
 
 KILL_MID_EPOCH = """
-from src.classifiers.module import MultitaskModule
+from src.classifiers.training.module import MultitaskModule
 step = MultitaskModule.training_step
 def training_step(self, batch, batch_idx):
     if self.current_epoch == 2 and batch_idx == 1:
@@ -19,7 +19,7 @@ def training_step(self, batch, batch_idx):
 MultitaskModule.training_step = training_step
 """
 KILL_BEFORE_METRICS = """
-from src.classifiers import fine_tuning
+from src.classifiers.training import loop as fine_tuning
 fine_tuning.predict_scores = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 """
 KILL_BEFORE_MANIFEST = """
@@ -28,7 +28,7 @@ runs.build_manifest = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 """
 KILL_IN_A_CHECKPOINT = """
 import torch
-from src.classifiers import checkpoints
+from src.classifiers.models import checkpoints
 save, calls = torch.save, []
 def save_half(checkpoint, stream):
     calls.append(1)

@@ -6,40 +6,44 @@ from pathlib import Path
 
 import pytest
 
-from src.runs import Run, content_hash, derive_seed, run_directory
+from src.errors import ArtifactError
+from src.runs import Run, content_hash
 
-DEFINITION = {"settings": {"lr": 0.1}, "inputs": {"items": "abc"}}
 
-
-def test_seeds_depend_on_seed_and_names():
-    assert derive_seed(0, "a", 1) == derive_seed(0, "a", 1)
-    seeds = {derive_seed(seed, name, step) for seed in range(3) for name in ("a", "b") for step in range(3)}
-    assert len(seeds) == 18
-    assert all(0 <= seed < 2**63 for seed in seeds)
+def run(parent, inputs="abc", lr=0.1):
+    return Run(parent, "x", {"lr": lr}, {"items": inputs}, "python main_x.py lr=0.1")
 
 
 def test_a_directory_is_named_by_what_defines_it(tmp_path):
-    same = {"inputs": {"items": "abc"}, "settings": {"lr": 0.1}}
-    assert run_directory(tmp_path, "x", DEFINITION) == run_directory(tmp_path, "x", same)
-    assert run_directory(tmp_path, "x", DEFINITION) != run_directory(tmp_path, "x", {**DEFINITION, "inputs": {}})
-    assert content_hash(DEFINITION) == content_hash(same)
+    assert run(tmp_path).directory == run(tmp_path).directory
+    assert run(tmp_path, lr=0.2).directory != run(tmp_path).directory != run(tmp_path, "new").directory
+    made_from_a_run = Run(tmp_path, "y", {}, {"vectors": run(tmp_path)}, "")
+    assert made_from_a_run.definition == {"settings": {}, "inputs": {"vectors": run(tmp_path).directory.name}}
+    assert content_hash({"a": 1, "b": 2}) == content_hash({"b": 2, "a": 1})
+
+
+def test_a_missing_run_is_answered_with_its_command(tmp_path):
+    with pytest.raises(ArtifactError, match=r"is needed, but is not finished; make it with: python main_x\.py lr=0\.1"):
+        run(tmp_path).require()
 
 
 def test_finished_runs_are_kept_and_force_starts_anew(tmp_path):
-    with Run(tmp_path, "x", DEFINITION) as run:
-        assert not run.finished
-        run.finish({"lr": 0.1}, {"mAP": 0.5})
-    with Run(tmp_path, "x", DEFINITION) as run:
-        assert run.finished
-        assert run.metrics() == {"mAP": 0.5}
-    with Run(tmp_path, "x", DEFINITION, force=True) as run:
-        assert not run.finished
+    first = run(tmp_path)
+    with first.locked():
+        assert not first.finished
+        first.finish({"lr": 0.1}, {"mAP": 0.5})
+    with run(tmp_path).locked():
+        assert run(tmp_path).finished
+        assert run(tmp_path).metrics() == {"mAP": 0.5}
+    assert run(tmp_path).require() == first.directory
+    with run(tmp_path).locked(force=True):
+        assert not run(tmp_path).finished
 
 
 def test_a_run_of_other_inputs_is_called_stale(tmp_path, caplog):
-    with Run(tmp_path, "x", DEFINITION) as run:
-        run.finish({}, {})
-    with caplog.at_level(logging.WARNING), Run(tmp_path, "x", {**DEFINITION, "inputs": {"items": "new"}}):
+    with (first := run(tmp_path)).locked():
+        first.finish({}, {})
+    with caplog.at_level(logging.WARNING), run(tmp_path, "new").locked():
         pass
     assert "other inputs (items); it is stale" in caplog.text
 
@@ -51,7 +55,8 @@ def test_processes_that_want_the_same_run_take_turns(tmp_path, n_processes):
         import sys, time
         from pathlib import Path
         from src.runs import Run
-        with Run(Path({str(tmp_path)!r}), "x", {{}}) as run:
+        run = Run(Path({str(tmp_path)!r}), "x", {{}}, {{}}, "")
+        with run.locked():
             if not run.finished:
                 with Path({str(tmp_path / "log")!r}).open("a") as log:
                     log.write("start\\n"); log.flush(); time.sleep(0.3); log.write("end\\n")

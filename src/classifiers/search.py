@@ -1,8 +1,8 @@
-"""Search for settings by Optuna: seeded, resumable, and with bad trials cut short."""
+"""Search for settings by Optuna: seeded, resumable, bad trials pruned."""
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,60 +12,65 @@ from filelock import FileLock
 from lightning.pytorch.callbacks import Callback
 from optuna.trial import TrialState
 
-from src.classifiers.settings import ratio_key, resolve
-from src.config import ClassifierTrainingConfig, SearchConfig
+from src.classifiers.settings import TUNABLE, ratio_key, resolve, tuned_with
+from src.config.classifiers import SearchConfig
+from src.config.stages import ClassifierTrainingConfig
 from src.errors import ConfigError
-from src.runs import content_hash, derive_seed
+from src.randomness import derive_seed
+from src.runs import content_hash
 
 logger = logging.getLogger(__name__)
 
-BUDGET = ("epochs", "image_size", "batch_size", "fold", "seed")
+GRID = 20  # parts of a run after which trials are compared, since their numbers of epochs differ
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 class Pruner(Callback):
-    """Reports each epoch's validation mAP, and ends a trial that does worse than half of those before it."""
+    """Reports each epoch's validation mAP, and prunes a trial below the median of earlier ones."""
 
     def __init__(self, trial: optuna.Trial) -> None:
-        """Report to ``trial``."""
-        self._trial = trial
+        self._trial, self._place = trial, 0
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Report the epoch that has ended, whose metrics an earlier callback has logged."""
-        self._trial.report(float(trainer.callback_metrics["val/mAP"]), trainer.current_epoch)
-        if self._trial.should_prune():
-            raise optuna.TrialPruned
+        """Report the epoch's validation mAP, logged by an earlier callback, by its share of the run."""
+        place = GRID * (trainer.current_epoch + 1) // int(trainer.max_epochs or 1)
+        if place > self._place:
+            self._place = place
+            self._trial.report(float(trainer.callback_metrics["val/mAP"]), place)
+            if self._trial.should_prune():
+                raise optuna.TrialPruned
 
 
 def search(cfg: ClassifierTrainingConfig, path: Path, attempt: Callable[..., float]) -> list[dict[str, Any]]:
     """Run the method's listed trials and then drawn ones, ``cfg.n_trials`` in all.
 
-    Each trial is drawn by a sampler seeded with its place, so that a search which was cut off draws what an
-    uninterrupted one draws; the trial that was cut off is run again, and its run goes on from its last epoch.
+    The sampler is seeded by trial, so that an interrupted search draws what an uninterrupted one draws. An interrupted
+    trial is run again; its run continues from its last epoch.
 
     Args:
         cfg: What is tuned.
-        path: SQLite file of the studies, one for each label ratio and budget.
-        attempt: Validation mAP of some settings; takes them after ``cfg``, and Lightning callbacks after these.
+        path: SQLite file of the studies, one for each label ratio, fixed settings and search space.
+        attempt: Maps ``cfg``, settings and Lightning callbacks to a validation mAP.
 
     Returns:
-        Settings and validation mAP of each trial, null where it was pruned.
+        Settings and validation mAP of each trial, null if it was pruned.
 
     Raises:
-        ConfigError: The method does not say where to search.
+        ConfigError: The method has no search space.
     """
     listed = cfg.method.trials
     if not cfg.method.search:
         raise ConfigError(f"method={cfg.method.name} does not say where to search; give method.search, or no n_trials.")
     path.parent.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    budget = content_hash([getattr(cfg, name) for name in BUDGET])[:8]
+    given = {name: getattr(cfg, name) for name in TUNABLE}
+    budget = content_hash([tuned_with(resolve(cfg)), asdict(cfg.method), given])[:8]
     with FileLock(path.with_suffix(".lock")):
         study = optuna.create_study(
             storage=f"sqlite:///{path}",
             study_name=f"ratio{ratio_key(cfg.label_ratio)}-{budget}",
             direction="maximize",
-            pruner=optuna.pruners.MedianPruner(len(listed), n_warmup_steps=max(1, cfg.epochs // 4)),
+            pruner=optuna.pruners.MedianPruner(len(listed), n_warmup_steps=GRID // 4),
             load_if_exists=True,
         )
         for trial in study.get_trials(states=(TrialState.RUNNING,)):  # cut off
@@ -86,12 +91,14 @@ def search(cfg: ClassifierTrainingConfig, path: Path, attempt: Callable[..., flo
 def _run_trial(
     study: optuna.Study, cfg: ClassifierTrainingConfig, listed: dict[str, Any], attempt: Callable[..., float]
 ) -> None:
-    """Run one trial: a listed one, one that was cut off, or a new one."""
+    """Run one trial: a listed one, one that was cut off, or a new one; what the command sets is not searched."""
+    space = {name: where for name, where in cfg.method.search.items() if getattr(cfg, name) is None}
     if listed and not study.get_trials(states=(TrialState.WAITING,)):
-        resolved = resolve(replace(cfg, tuned={}, **listed))
-        study.enqueue_trial({name: getattr(resolved, name) for name in cfg.method.search})
+        resolved = resolve(replace(cfg, **listed))
+        values = {name: getattr(resolved, name) for name in space}
+        study.enqueue_trial({name: value for name, value in values.items() if value is not None})
     trial = study.ask()
-    settings = {**listed, **{name: _suggest(trial, name, where) for name, where in cfg.method.search.items()}}
+    settings = {**listed, **{name: _suggest(trial, name, where) for name, where in space.items()}}
     trial.set_user_attr("settings", settings)
     try:
         study.tell(trial, attempt(cfg, settings, Pruner(trial)))

@@ -1,48 +1,38 @@
-"""From a composed config to a run: settings resolved, checked, named, and hashed."""
+"""From a composed config to runs: tuned settings, and the runs that the config names and needs."""
 
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import reduce
-from operator import attrgetter, getitem
 from pathlib import Path
 from typing import Any
 
-from src.artifacts import PREPARED, load_yaml
-from src.config import ClassifierTrainingConfig, MethodConfig, check_choice
+from src.artifacts import CONFIG_FILE, PREPARED
+from src.config.classifiers import MethodConfig
+from src.config.overrides import command
+from src.config.setting import check, flat, identity, settings_of
+from src.config.stages import MAIN_STUDY, ClassifierTrainingConfig, RecommenderTrainingConfig
 from src.data.folds import FoldData, open_fold
 from src.errors import ConfigError
-from src.recommenders.locate import RecommenderRun
-from src.runs import plain, run_directory
+from src.files import PROJECT, load_yaml, sha256_of_file
+from src.recommenders.run import dataset_dir, recommender_run, require_vectors
+from src.runs import Run
 
-CF2LABEL, IMAGE_ONLY = "cf2label", "image_only"
+logger = logging.getLogger(__name__)
+
+CF2LABEL, IMAGE_ONLY, FROZEN = "cf2label", "image_only", "frozen"
 SOFT_LABELS = {CF2LABEL: (CF2LABEL,), IMAGE_ONLY: (IMAGE_ONLY,), "both": (CF2LABEL, IMAGE_ONLY)}
-"""Whose probabilities each choice of ``method.soft_labels`` needs."""
+"""The sources of probabilities for each choice of ``method.soft_labels``."""
 
-OPTIONAL = ("ema_decay", "early_stopping")
-"""Settings that define a run only where they are set, so that runs from before there were any keep their names."""
-
-LATER: dict[tuple[str, ...], Any] = {
-    ("method", "temperature"): 1.0,
-    ("method", "soft_weight"): "none",
-    ("method", "task_weights"): "fixed",
-    ("method", "confidence", "unlabelled"): "mean",
-    ("loss", "label"): "cross_entropy",
-    ("loss", "gamma_positive"): 0.0,
-    ("loss", "gamma_negative"): 4.0,
-    ("loss", "probability_margin"): 0.05,
-}
-"""Likewise settings of a part, with the value that changes nothing."""
-
-TUNABLE = ("alpha", "distill_lambda", "lr", "standardize_vectors")
+TUNABLE = tuple(name for name, declared in settings_of(ClassifierTrainingConfig).items() if declared.tunable)
 
 
 @dataclass(frozen=True)
 class Requirements:
-    """What a method needs besides labelled images, given its settings."""
+    """What a method needs besides labelled images."""
 
     vectors: bool  # the auxiliary loss has weight in some phase
-    soft_labels: tuple[str, ...]  # whose: CF2Label's, image_only's, both, or none
+    soft_labels: tuple[str, ...]  # of CF2Label, image_only, both, or none
     confidence: bool  # loss-based weights
 
     @property
@@ -50,37 +40,44 @@ class Requirements:
         """Whether CF2Label must have run."""
         return self.confidence or CF2LABEL in self.soft_labels
 
-    @property
-    def unlabelled_images(self) -> bool:
-        """Whether unlabelled images teach anything."""
-        return self.vectors or bool(self.soft_labels)
-
 
 def resolve(cfg: ClassifierTrainingConfig) -> ClassifierTrainingConfig:
-    """Fill each tunable setting that is null: from what was tuned for this label ratio, else from the defaults.
+    """Fill each tunable setting that is null: with the value tuned for this label ratio, else with its default.
+
+    Epochs that the command gives come before tuned steps.
 
     Raises:
-        ConfigError: A value is out of range, or a tuned setting is unknown.
+        ConfigError: Settings contradict each other, or a tuned setting is not tunable.
     """
-    entries = cfg.tuned
-    if not entries and not cfg.tune and cfg.method.tuned_as is not None:
-        entries = _load_tuned(cfg, cfg.method.tuned_as)
-    tuned = tuned_settings(entries, cfg.label_ratio)
-    unknown = set(tuned) - set(TUNABLE)
-    if unknown:
-        raise ConfigError(f"The tuned config sets {sorted(unknown)}; it may set {', '.join(TUNABLE)}.")
+    tuned = _tuned(cfg)[1].get("settings", {})
+    check_tunable("The tuned config", tuned)
     defaults = {
         "alpha": cfg.method.alpha,
         "distill_lambda": cfg.method.distill_lambda,
         "lr": cfg.optimizer.lr,
         "standardize_vectors": True,
+        "hidden_size": 512 if cfg.features == FROZEN else 0,
+        "dropout": 0.5 if cfg.features == FROZEN else 0.0,
+        "steps": None,
     }
-    chosen = {
-        name: tuned.get(name, defaults[name]) if getattr(cfg, name) is None else getattr(cfg, name) for name in TUNABLE
-    }
-    resolved = replace(cfg, **chosen)
-    _check(resolved)
+    if any(override.startswith("epochs=") for override in cfg.called_with):
+        tuned = {name: value for name, value in tuned.items() if name != "steps"}
+    unset = [name for name in TUNABLE if getattr(cfg, name) is None]
+    resolved = replace(cfg, **{name: tuned.get(name, defaults[name]) for name in unset})
+    check(resolved)
+    if cfg.leaks and cfg.study == MAIN_STUDY:
+        raise ConfigError("Runs with leaks need a study of their own, so that no valid table shows them: study=...")
+    if not cfg.method.phases or not cfg.method.phases[-1].selects:
+        raise ConfigError("method.phases should hold at least one phase, and the last one should select the epoch.")
     return resolved
+
+
+def _tuned(cfg: ClassifierTrainingConfig) -> tuple[str, Mapping[str, Any]]:
+    """The method whose tuned settings a config takes, its own or ``tuned_as``, and its entry; empty without one."""
+    for method in filter(None, (cfg.method.name, cfg.method.tuned_as)):
+        if entry := tuned_entry(cfg, method):
+            return method, entry
+    return cfg.method.name, {}
 
 
 def requirements(cfg: ClassifierTrainingConfig) -> Requirements:
@@ -93,28 +90,57 @@ def requirements(cfg: ClassifierTrainingConfig) -> Requirements:
     )
 
 
-def ratio_key(label_ratio: float) -> str:
-    """A label ratio as it stands in file names and tuned configs."""
-    return f"{label_ratio:g}"
-
-
-def tuned_settings(entries: Mapping[str, Mapping[str, Any]], label_ratio: float) -> Mapping[str, Any]:
-    """Settings tuned for a label ratio, or for the nearest one (by quotient) that was tuned; empty if none was."""
-    if not entries:
+def tuned_entry(cfg: ClassifierTrainingConfig, method: str) -> Mapping[str, Any]:
+    """A method's tuned settings at the nearest label ratio (by quotient); empty if there are none or not wanted."""
+    if not cfg.use_tuned or cfg.tune or not tuned_path(cfg, method).is_file():
         return {}
-    nearest = min(entries, key=lambda ratio: abs(math.log(max(float(ratio), 1e-6) / max(label_ratio, 1e-6))))
-    settings: Mapping[str, Any] = entries[nearest].get("settings", {})
-    return settings
+    entries = load_yaml(tuned_path(cfg, method))
+    nearest = min(entries, key=lambda ratio: abs(math.log(max(float(ratio), 1e-6) / max(cfg.label_ratio, 1e-6))))
+    return entries[nearest]
+
+
+def tuned_with(cfg: ClassifierTrainingConfig) -> dict[str, Any]:
+    """The settings, by dotted name, that are fixed while tuning."""
+    return flat({name: value for name, value in identity(cfg).items() if name not in (*TUNABLE, "method", "study")})
+
+
+def report_tuned(cfg: ClassifierTrainingConfig) -> None:
+    """Log the tuned settings that a config takes, and the fixed settings in which their tuning differed."""
+    method, entry = _tuned(cfg)
+    if not entry:
+        return
+    here, may_differ = tuned_with(cfg), ("fold", "seed", "label_ratio")
+    made_with = {name: value for name, value in entry.get("made_with", {}).items() if name not in may_differ}
+    other = [f"{name}={value}" for name, value in made_with.items() if here.get(name, value) != value]
+    chosen = " ".join(f"{name}={value}" for name, value in entry["settings"].items())
+    logger.info("Tuned for %s: %s%s", method, chosen, f"; tuned with {', '.join(other)}" if other else "")
+
+
+def check_tunable(what: str, names: Any) -> None:
+    """Raise ``ConfigError`` where a setting among ``names`` is not tunable."""
+    unknown = set(names) - set(TUNABLE)
+    if unknown:
+        raise ConfigError(f"{what} sets {sorted(unknown)}; it may set {', '.join(TUNABLE)}.")
+
+
+def ratio_key(label_ratio: float) -> str:
+    """A label ratio as written in file names and tuned configs."""
+    return f"{label_ratio:g}"
 
 
 def tuned_path(cfg: ClassifierTrainingConfig, method: str) -> Path:
     """Where tuning writes a method's settings."""
-    return Path(cfg.tuned_dir) / f"{cfg.dataset.name}-{cfg.backbone.name}-{method}.yaml"
+    return PROJECT / cfg.tuned_dir / f"{cfg.dataset.name}-{_base_name(cfg)}-{method}.yaml"
 
 
-def dataset_dir(cfg: ClassifierTrainingConfig) -> Path:
-    """Where everything of the dataset lies."""
-    return Path(cfg.outputs_dir) / cfg.dataset.name
+def runs_of_study(dataset: Path, study: str) -> list[tuple[Path, dict[str, Any]]]:
+    """Fine-tuning runs of a study in a dataset's folder, in order of their names, each with its settings."""
+    runs = []
+    for path in sorted((dataset / "classifier").glob(f"*/*/{CONFIG_FILE}")):
+        settings = load_yaml(path)
+        if settings["study"] == study and settings["method"]["name"] != CF2LABEL:
+            runs.append((path.parent, settings))
+    return runs
 
 
 def load_fold(cfg: ClassifierTrainingConfig) -> FoldData:
@@ -122,108 +148,100 @@ def load_fold(cfg: ClassifierTrainingConfig) -> FoldData:
     return open_fold(dataset_dir(cfg) / PREPARED, cfg.fold, cfg.leaks)
 
 
-def vectors_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> RecommenderRun:
+def vectors_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> Run:
     """The CF model's run whose vectors the config needs."""
-    digest = fold.interactions_digest
-    return RecommenderRun(dataset_dir(cfg), cfg.recommender, cfg.fold, cfg.recommender_seed, digest, cfg.leaks)
+    shared = {name: getattr(cfg, name) for name in settings_of(RecommenderTrainingConfig)}
+    of_model = RecommenderTrainingConfig(**{**shared, "seed": cfg.recommender_seed})
+    require_vectors(of_model)
+    return recommender_run(of_model, fold.interactions_digest)
 
 
-def cf2label_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> tuple[Path, str, Mapping[str, Any]]:
-    """Parent, name and definition of the CF2Label run that the config needs."""
-    settings = {
-        "cf2label": plain(cfg.cf2label),
-        "vectors": cfg.method.vectors,
-        "seed": cfg.seed,
-        "label_ratio": cfg.label_ratio,
-        "mask_seed": cfg.mask_seed,
-    }
-    inputs = {"items": fold.items_digest, "vectors": vectors_run(cfg, fold).directory.name}
-    vectors = "" if cfg.method.vectors == "cf" else f"{cfg.method.vectors}-"
-    name = f"{cfg.recommender.name}-{vectors}ratio{ratio_key(cfg.label_ratio)}-fold{cfg.fold}-seed{cfg.seed}"
-    return dataset_dir(cfg) / "classifier" / CF2LABEL, name, {"settings": settings, "inputs": inputs}
+def classifier_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> Run:
+    """The run of a resolved config: CF2Label's, or one of fine-tuning."""
+    return cf2label_run(cfg, fold) if cfg.method.name == CF2LABEL else _fine_tuning_run(cfg, fold)
 
 
-def fine_tuning_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> tuple[Path, str, Mapping[str, Any]]:
-    """Parent, name and definition of a fine-tuning run: paths, devices and loggers define no result."""
-    needs = requirements(cfg)
-    settings = {
-        name: plain(getattr(cfg, name))
-        for name in (
-            *("backbone", "method", "optimizer", "loss", "augmentation", "study", "fold", "seed", "mask_seed"),
-            *("label_ratio", *TUNABLE, "image_size", "epochs", "batch_size", "unlabelled_batch_size"),
-            *("precision", "gradient_clip"),
-        )
-    }
-    for name in ("trials", "search", "tuned_as"):  # what they lead to stands among the settings
-        settings["method"].pop(name)
-    for (*parts, name), unset in LATER.items():
-        section = reduce(getitem, parts, settings)
-        if section[name] == unset:
-            section.pop(name)
-    settings["eval_crop"] = cfg.dataset.eval_crop
-    settings |= {name: getattr(cfg, name) for name in OPTIONAL if getattr(cfg, name)}
-    inputs = {"items": fold.items_digest}
-    if needs.vectors:
-        inputs["vectors"] = vectors_run(cfg, fold).directory.name
-    if needs.cf2label:
-        inputs[CF2LABEL] = run_directory(*cf2label_run(cfg, fold)).name
-    if IMAGE_ONLY in needs.soft_labels:
-        inputs["teacher"] = run_directory(*teacher_run(cfg, fold)).name
-    weights = "".join(
-        f"-{label}{getattr(cfg, name):g}"
-        for label, name, used in (("alpha", "alpha", needs.vectors), ("lambda", "distill_lambda", needs.soft_labels))
-        if used
+def cf2label_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> Run:
+    """The CF2Label run that the config needs."""
+    vectors = cfg.method.vectors
+    given = {} if vectors == "cf" else {"method.vectors": vectors}
+    return Run(
+        parent=dataset_dir(cfg) / "classifier" / CF2LABEL,
+        name="-".join([cfg.recommender.name, *given.values(), _place(cfg)]),
+        settings={
+            "cf2label": identity(cfg.cf2label),
+            "vectors": vectors,
+            "seed": cfg.seed,
+            "label_ratio": cfg.label_ratio,
+            "mask_seed": cfg.mask_seed,
+        },
+        inputs={"items": fold.items_digest, "vectors": vectors_run(cfg, fold)},
+        command=_command(cfg, {"method": CF2LABEL, **given}),
     )
-    study = "" if cfg.study == "main" else f"{cfg.study}-"
-    name = f"{study}{cfg.backbone.name}-ratio{ratio_key(cfg.label_ratio)}{weights}-fold{cfg.fold}-seed{cfg.seed}"
-    parent = dataset_dir(cfg) / "classifier" / cfg.method.name
-    return parent, name, {"settings": settings, "inputs": inputs}
 
 
-def teacher_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> tuple[Path, str, Mapping[str, Any]]:
-    """Parent, name and definition of the image_only run, otherwise of the same settings, that gives soft labels."""
-    tuned = _load_tuned(cfg, IMAGE_ONLY)
-    has_own_lr = "lr" in tuned_settings(tuned, cfg.label_ratio)
-    untuned: dict[str, Any] = dict.fromkeys(TUNABLE) | {"lr": None if has_own_lr else cfg.lr}
-    return fine_tuning_run(resolve(replace(cfg, method=MethodConfig(name=IMAGE_ONLY), tuned=tuned, **untuned)), fold)
+def teacher_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> Run:
+    """The image_only run, otherwise of the same settings, that gives soft labels; itself tuned while ``cfg`` is."""
+    unset: Any = dict.fromkeys(TUNABLE)
+    teacher = replace(cfg, method=MethodConfig(name=IMAGE_ONLY), tune=False, **unset)
+    given = {"method": IMAGE_ONLY}
+    if "lr" not in tuned_entry(teacher, IMAGE_ONLY).get("settings", {}):
+        teacher = replace(teacher, lr=cfg.lr)
+        given |= {"lr": str(cfg.lr)}
+    return replace(_fine_tuning_run(resolve(teacher), fold), command=_command(cfg, given))
 
 
-def _load_tuned(cfg: ClassifierTrainingConfig, method: str) -> dict[str, dict[str, Any]]:
-    """A method's tuned settings of each label ratio, none if it was not tuned."""
-    path = tuned_path(cfg, method)
-    tuned: dict[str, dict[str, Any]] = load_yaml(path) if path.is_file() else {}
-    return tuned
+def features_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> Run:
+    """The frozen features that the config needs; the first run that needs them makes them."""
+    weights = Path(str(cfg.backbone.weights))
+    given = {"weights": sha256_of_file(weights)} if weights.is_file() else {}
+    shared = ("image_size", "eval_crop", "views")
+    return Run(
+        parent=dataset_dir(cfg) / "features",
+        name=f"{cfg.backbone.name}-{cfg.image_size}px-views{cfg.views}",
+        settings={"backbone": identity(cfg.backbone), **{name: getattr(cfg, name) for name in shared}},
+        inputs={"images": fold.images_digest, **given},
+        command=_command(cfg, {"method": cfg.method.name}),
+    )
 
 
-def _check(cfg: ClassifierTrainingConfig) -> None:
-    check_choice("method.auxiliary_loss", cfg.method.auxiliary_loss, ("reconstruction", "contrastive"))
-    if cfg.method.soft_labels is not None:
-        check_choice("method.soft_labels", cfg.method.soft_labels, tuple(SOFT_LABELS))
-    check_choice("method.vectors", cfg.method.vectors, ("cf", "shuffled", "random"))
-    check_choice("method.soft_weight", cfg.method.soft_weight, ("none", "certainty", "n_users"))
-    check_choice("method.confidence.unlabelled", cfg.method.confidence.unlabelled, ("mean", "expected"))
-    check_choice("method.confidence.scheme", cfg.method.confidence.scheme, ("uniform", "interaction", "loss"))
-    check_choice("loss.class_weighting", cfg.loss.class_weighting, ("normalized_inverse", "balanced", "none"))
-    check_choice("method.task_weights", cfg.method.task_weights, ("fixed", "learned"))
-    check_choice("loss.label", cfg.loss.label, ("cross_entropy", "asymmetric"))
-    check_choice("loss.distance", cfg.loss.distance, ("paper", "squared"))
-    for name, low, high in (
-        ("label_ratio", 0.0, 1.0),
-        ("distill_lambda", 0.0, 1.0),
-        ("alpha", 0.0, float("inf")),
-        ("method.temperature", 0.01, float("inf")),
-        ("loss.gamma_positive", 0.0, float("inf")),
-        ("loss.gamma_negative", 0.0, float("inf")),
-        ("loss.probability_margin", 0.0, 0.5),
-        ("epochs", 1, float("inf")),
-        ("image_size", 8, float("inf")),
-    ):
-        value = attrgetter(name)(cfg)
-        if not low <= value <= high:
-            raise ConfigError(f"{name} should be in [{low:g}, {high:g}], but is {value}.")
-    if cfg.leaks and cfg.study == "main":
-        raise ConfigError("Runs with leaks need a study of their own, so that no valid table shows them: study=...")
-    if cfg.batch_size < 2:
-        raise ConfigError(f"batch_size should be at least 2, which batch normalisation needs, but is {cfg.batch_size}.")
-    if not cfg.method.phases or not cfg.method.phases[-1].selects:
-        raise ConfigError("method.phases should hold at least one phase, and the last one should select the epoch.")
+def _fine_tuning_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> Run:
+    needs = requirements(cfg)
+    inputs: dict[str, Run | str] = {"items": fold.items_digest}
+    if cfg.features == FROZEN:
+        inputs["features"] = features_run(cfg, fold)
+    if needs.vectors:
+        inputs["vectors"] = vectors_run(cfg, fold)
+    if needs.cf2label:
+        inputs[CF2LABEL] = cf2label_run(cfg, fold)
+    if IMAGE_ONLY in needs.soft_labels:
+        inputs["teacher"] = teacher_run(cfg, fold)
+    weights = [f"alpha{cfg.alpha:g}"] if needs.vectors else []
+    weights += [f"lambda{cfg.distill_lambda:g}"] if needs.soft_labels else []
+    study = [] if cfg.study == MAIN_STUDY else [cfg.study]
+    return Run(
+        parent=dataset_dir(cfg) / "classifier" / cfg.method.name,
+        name="-".join([*study, _base_name(cfg), _place(cfg, *weights)]),
+        settings=identity(cfg),
+        inputs=inputs,
+        command=_command(cfg, {"method": cfg.method.name}),
+    )
+
+
+def _base_name(cfg: ClassifierTrainingConfig) -> str:
+    """The backbone, and whether its features are frozen."""
+    return f"{cfg.backbone.name}-{FROZEN}" if cfg.features == FROZEN else cfg.backbone.name
+
+
+def _place(cfg: ClassifierTrainingConfig, *weights: str) -> str:
+    """The part of a run's name with label ratio, loss weights, fold and seed."""
+    return "-".join([f"ratio{ratio_key(cfg.label_ratio)}", *weights, f"fold{cfg.fold}", f"seed{cfg.seed}"])
+
+
+def _command(cfg: ClassifierTrainingConfig, given: Mapping[str, str]) -> str:
+    """The command of a run that this config needs, without the settings particular to this method."""
+    place = {"label_ratio": ratio_key(cfg.label_ratio), "fold": cfg.fold, "seed": cfg.seed}
+    if cfg.recommender_seed != cfg.seed:
+        place["recommender_seed"] = cfg.recommender_seed
+    own = {*TUNABLE, "tune", "n_trials", "method"} - set(given) | {"method"}
+    return command("train_classifier", cfg.called_with, {**given, **place}, drop=tuple(own))

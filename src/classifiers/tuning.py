@@ -1,4 +1,4 @@
-"""Tuning on validation: the method's list of settings, then a search if asked for; the choice becomes a config."""
+"""Tuning on validation: the method's list of settings, then an optional search; the choice becomes a config."""
 
 import logging
 from collections.abc import Mapping
@@ -7,18 +7,15 @@ from typing import Any
 
 from filelock import FileLock
 
-from src.artifacts import load_yaml, save_yaml
-from src.classifiers.settings import CF2LABEL, TUNABLE, dataset_dir, ratio_key, resolve, tuned_path
+from src.classifiers.settings import CF2LABEL, check_tunable, ratio_key, resolve, tuned_path, tuned_with
 from src.classifiers.train import train_classifier
-from src.config import ClassifierTrainingConfig
+from src.config.datasets import CLASSIFICATION
+from src.config.stages import MAIN_STUDY, ClassifierTrainingConfig
 from src.errors import ConfigError
+from src.files import load_yaml, save_yaml
+from src.recommenders.run import dataset_dir
 
 logger = logging.getLogger(__name__)
-
-STUDIES_DIR = "tuning"
-
-Trial = dict[str, Any]
-"""``settings`` and ``val_mAP``, which is null where a trial was pruned."""
 
 
 def train_or_tune(cfg: ClassifierTrainingConfig) -> dict[str, Any]:
@@ -29,10 +26,9 @@ def train_or_tune(cfg: ClassifierTrainingConfig) -> dict[str, Any]:
 def tune(cfg: ClassifierTrainingConfig) -> dict[str, Any]:
     """Try settings and write those with the highest validation mAP.
 
-    First the method's ``trials``. With ``n_trials`` more are drawn from its ``search`` space by Optuna (tree-structured
-    Parzen estimator), bad ones are pruned, and the study is kept in
-    ``outputs/<dataset>/tuning/<backbone>-<method>.sqlite``. Finished trials are reused; a tuning that was cut off goes
-    on and ends where an uninterrupted one ends. ``<dataset>-<backbone>-<method>.yaml`` keeps one entry a label ratio.
+    The method's ``trials`` come first. With ``n_trials`` Optuna draws more from its ``search`` space, prunes bad ones,
+    and keeps its study in ``outputs/<dataset>/tuning/<backbone>-<method>.sqlite``. Finished trials are reused, so an
+    interrupted tuning continues. The choice is an entry, by label ratio, of ``<dataset>-<backbone>-<method>.yaml``.
 
     Raises:
         ConfigError: There is nothing to try, or something to try is not tunable.
@@ -40,41 +36,47 @@ def tune(cfg: ClassifierTrainingConfig) -> dict[str, Any]:
     method = cfg.method
     if method.name == CF2LABEL or not method.trials:
         raise ConfigError(f"method={method.name} lists no settings to try; give method.trials, as image_only does.")
-    if getattr(cfg.dataset, "value_columns", []):
+    if cfg.dataset.task != CLASSIFICATION:
         raise ConfigError("Tuning compares validation mAP, which numbers (dataset.value_columns) do not have.")
-    if cfg.study == "main":
-        raise ConfigError("Tuning runs need a study of their own, so that they are never predicted: settings=tune.")
-    tried = {name for trial in method.trials for name in trial}
-    for where, names in (("trials", tried), ("search", set(method.search))):
-        unknown = names - set(TUNABLE)
-        if unknown:
-            raise ConfigError(f"method.{where} sets {sorted(unknown)}; it may set {', '.join(TUNABLE)}.")
+    if cfg.study == MAIN_STUDY:
+        raise ConfigError("Tuning runs need a study and a seed of their own; set study=tune seed=100.")
+    check_tunable("method.trials", {name for trial in method.trials for name in trial})
+    check_tunable("method.search", method.search)
     if cfg.n_trials is None:
         trials = [{"settings": dict(settings), "val_mAP": _try(cfg, settings)} for settings in method.trials]
     else:
         from src.classifiers.search import search
 
-        path = dataset_dir(cfg) / STUDIES_DIR / f"{cfg.backbone.name}-{method.name}.sqlite"
+        path = dataset_dir(cfg) / "tuning" / f"{cfg.backbone.name}-{method.name}.sqlite"
         trials = search(cfg, path, _try)
     return _choose(cfg, trials)
 
 
+def tried(cfg: ClassifierTrainingConfig) -> list[dict[str, Any]]:
+    """The settings whose runs exist once ``cfg`` is tuned; the method's own where a search has not ended."""
+    if cfg.n_trials is None or not (path := tuned_path(cfg, cfg.method.name)).is_file():
+        return cfg.method.trials
+    entry = load_yaml(path).get(ratio_key(cfg.label_ratio), {})
+    trials = [trial["settings"] for trial in entry.get("trials", []) if trial["val_mAP"] is not None]
+    ended = len(entry.get("trials", [])) >= cfg.n_trials and entry["made_with"] == _made_with(cfg)
+    return trials if ended else cfg.method.trials
+
+
+def _made_with(cfg: ClassifierTrainingConfig) -> dict[str, Any]:
+    return tuned_with(resolve(replace(cfg, tune=True)))
+
+
 def _try(cfg: ClassifierTrainingConfig, settings: Mapping[str, Any], *callbacks: Any) -> float:
     """Validation mAP of a run with these settings."""
-    metrics = train_classifier(replace(cfg, tuned={}, **settings), callbacks)
+    metrics = train_classifier(replace(cfg, tune=True, **settings), callbacks)
     logger.info("%s: validation mAP %.4f", dict(settings), metrics["val_mAP"])
     return float(metrics["val_mAP"])
 
 
-def _choose(cfg: ClassifierTrainingConfig, trials: list[Trial]) -> dict[str, Any]:
+def _choose(cfg: ClassifierTrainingConfig, trials: list[dict[str, Any]]) -> dict[str, Any]:
     best = max((trial for trial in trials if trial["val_mAP"] is not None), key=lambda trial: trial["val_mAP"])
     path = tuned_path(cfg, cfg.method.name)
-    resolved = resolve(replace(cfg, tuned={}, **best["settings"]))
-    entry = {
-        "settings": dict(best["settings"]),
-        "trials": trials,
-        "made_with": {name: getattr(resolved, name) for name in ("image_size", "epochs", "batch_size", "fold", "seed")},
-    }
+    entry = {"settings": dict(best["settings"]), "trials": trials, "made_with": _made_with(cfg)}
     with FileLock(path.with_suffix(".lock")):
         entries = load_yaml(path) if path.is_file() else {}
         save_yaml(path, dict(sorted({**entries, ratio_key(cfg.label_ratio): entry}.items())))

@@ -1,148 +1,163 @@
 """Schemas of backbones, methods, losses, augmentation, optimizers and trainers."""
 
-from dataclasses import dataclass, field
+import sys
+from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import MISSING
 
+from src.config.setting import option, setting
+from src.config.store import schema
 
+
+@schema("backbone", "backbone")
 @dataclass
 class BackboneConfig:
     """An image network and its ImageNet weights."""
 
-    name: str = MISSING  # shown in tables and directory names
-    source: str = MISSING  # torchvision | timm
-    architecture: str = MISSING
-    weights: str | None = None  # the source's name of weights, "package", a local .pth/.safetensors path, or null
-    mean: list[float] = field(default_factory=lambda: [0.485, 0.456, 0.406])
-    std: list[float] = field(default_factory=lambda: [0.229, 0.224, 0.225])
-    frozen_stages: int = 0  # first stages that keep their weights: faster, and less to overfit
+    name: str = setting(MISSING, "shown in tables and directory names")
+    source: str = setting(MISSING, "the library that builds it", choices="timm | torchvision")
+    architecture: str = setting(MISSING, "the library's name of the network")
+    weights: str | None = setting(None, "the library's name, package, a .pth or .safetensors path, or null: random")
+    mean: list[float] | None = setting(None, "of pixels, 0 to 1, one a channel; null: as the weights were trained on")
+    std: list[float] | None = setting(None, "their standard deviation; null: also", within="(0, inf)")
+    frozen_stages: int = setting(0, "first stages that keep their weights: faster, less to overfit", within="[0, inf)")
 
 
 @dataclass
 class ConfidenceConfig:
     """Weight omega of each CF vector in the auxiliary loss (paper, section 3.4)."""
 
-    scheme: str = "uniform"  # uniform | interaction | loss
-    bound: str = "quantile"  # quantile: min(h, Omega) | quartile_rescale: the original code's | none
-    omega: float | None = None  # Omega; null: the omega_quantile of h
-    omega_quantile: float = 0.75
-    unlabelled: str = "mean"  # h of items without labels, scheme loss: mean of the others | expected under CF2Label
+    scheme: str = setting("uniform", "what h is made of", choices="uniform | interaction | loss")
+    bound: str = setting("quantile", "quantile: min(h, Omega)", choices="quantile | quartile_rescale | none")
+    omega: float | None = setting(None, "Omega; null: the omega_quantile of h", within="(0, inf)")
+    omega_quantile: float = setting(0.75, "quantile of h that is Omega", within="[0, 1]")
 
 
 @dataclass
 class PhaseConfig:
     """A stretch of training with fixed loss weights; each phase starts with a fresh optimizer and schedule."""
 
-    label: float = 1.0  # weight of the main loss
-    auxiliary: float = 0.0  # weight of the auxiliary loss
-    selects: bool = True  # whether the best epoch may come from this phase
+    label: float = setting(1.0, "weight of the main loss", within="[0, inf)")
+    auxiliary: float = setting(0.0, "weight of the auxiliary loss, beside alpha", within="[0, inf)")
+    selects: bool = setting(True, "whether the best epoch may come from this phase")
 
 
 @dataclass
 class SearchConfig:
     """Where tuning may look for a setting: a range, or some choices."""
 
-    low: float | None = None
-    high: float | None = None
-    log: bool = False
-    choices: list[Any] | None = None
+    low: float | None = option(None, "lower end of the range")
+    high: float | None = option(None, "upper end of the range")
+    log: bool = option(False, "whether to search the range by its logarithm")
+    choices: list[Any] | None = option(None, "values, in place of a range")
 
 
+SEARCH = {
+    "lr": SearchConfig(low=2e-4, high=2e-2, log=True),
+    "steps": SearchConfig(choices=[150, 300, 600, 1200, 2400]),
+    "hidden_size": SearchConfig(choices=[0, 512, 1024]),
+    "dropout": SearchConfig(choices=[0.0, 0.2, 0.5, 0.8]),
+}
+"""What every method searches, beside its own weight."""
+
+
+@schema("method", "method")
 @dataclass
 class MethodConfig:
     """A training method: phases of loss weights, and where targets come from."""
 
-    name: str = MISSING
-    phases: list[PhaseConfig] = field(default_factory=lambda: [PhaseConfig()])
-    auxiliary_loss: str = "reconstruction"  # reconstruction | contrastive
-    confidence: ConfidenceConfig = field(default_factory=ConfidenceConfig)
-    task_weights: str = "fixed"  # fixed: 1 and alpha | learned: these times each loss's learned precision
-    soft_labels: str | None = None  # cf2label | image_only | both (their log odds' mean): whose probabilities are mixed
-    # with labels by distill_lambda, and are the targets where labels miss
-    temperature: float = 1.0  # above 1 softens these probabilities
-    soft_weight: str = "none"  # how much a target made of them alone counts: none (1) | certainty | n_users
-    vectors: str = "cf"  # cf | shuffled (permuted across items) | random (standard normal): controls
-    alpha: float = 0.0  # default where neither the command nor tuning sets alpha
-    distill_lambda: float = 0.0  # likewise
-    tuned_as: str | None = None  # trains with the settings tuned for this method, unless it has its own
-    trials: list[dict[str, Any]] = field(default_factory=list)  # settings that tuning tries
-    search: dict[str, SearchConfig] = field(default_factory=dict)  # and with n_trials goes on to search
+    name: str = setting(MISSING, "shown in tables and directory names")
+    phases: list[PhaseConfig] = setting([PhaseConfig()], "phases of training, one after the other")
+    auxiliary_loss: str = setting("reconstruction", "of the CF head", choices="reconstruction | contrastive")
+    confidence: ConfidenceConfig = setting(ConfidenceConfig, "how much each CF vector counts")
+    soft_labels: str | None = setting(None, "source of soft labels", choices="cf2label | image_only | both")
+    vectors: str = setting("cf", "or a control's: permuted across items, normal", choices="cf | shuffled | random")
+    alpha: float = setting(0.0, "default where neither the command nor tuning sets it", within="[0, inf)")
+    distill_lambda: float = setting(0.0, "default where neither the command nor tuning sets it", within="[0, 1]")
+    tuned_as: str | None = option(None, "train with the settings tuned for this method, unless it has its own")
+    trials: list[dict[str, Any]] = option([], "settings that tuning tries")
+    search: dict[str, SearchConfig] = option(SEARCH, "where tuning with n_trials searches on")
 
 
 @dataclass
 class LossConfig:
     """Choices where the paper and the original code differ; the paper is the default."""
 
-    class_weighting: str = "normalized_inverse"  # normalized_inverse (paper) | balanced (original code) | none
-    label: str = "cross_entropy"  # cross_entropy (paper) | asymmetric: easy negatives count less, for rare labels
-    gamma_positive: float = 0.0  # focusing exponents and margin of the asymmetric loss
-    gamma_negative: float = 4.0
-    probability_margin: float = 0.05
-    distance: str = "paper"  # paper | squared (original code)
-    triplet_margin: float = 0.2
-    use_bias: bool = False  # the item bias as one more dimension of the CF target
+    class_weighting: str = setting("normalized_inverse", "of positives", choices="normalized_inverse | balanced | none")
+    distance: str = setting("paper", "between CF vectors; squared: the original code's", choices="paper | squared")
+    triplet_margin: float = setting(0.2, "tau of the contrastive loss", within="[0, inf)")
+    use_bias: bool = setting(False, "the item bias as one more dimension of the CF target")
 
 
 @dataclass
 class AugmentationConfig:
     """Training augmentation as the original's."""
 
-    scale: list[float] = field(default_factory=lambda: [0.08, 1.0])  # area of a random crop, share of the image
-    ratio: list[float] = field(default_factory=lambda: [0.75, 1.3333])  # width to height of a random crop
-    horizontal_flip: float = 0.5
-    brightness: float = 0.1
-    contrast: float = 0.1
-    saturation: float = 0.1
-    hue: float = 0.1
-    grayscale: float = 0.1
+    scale: list[float] = setting([0.08, 1.0], "area of a random crop, share of the image", within="(0, 1]")
+    ratio: list[float] = setting([0.75, 1.3333], "width to height of a random crop", within="(0, inf)")
+    horizontal_flip: float = setting(0.5, "probability", within="[0, 1]")
+    brightness: float = setting(0.1, "largest relative change", within="[0, inf)")
+    contrast: float = setting(0.1, "largest relative change", within="[0, inf)")
+    saturation: float = setting(0.1, "largest relative change", within="[0, inf)")
+    hue: float = setting(0.1, "largest change, in turns", within="[0, 0.5]")
+    grayscale: float = setting(0.1, "probability", within="[0, 1]")
 
 
 @dataclass
 class OptimizerConfig:
     """What every optimizer has."""
 
-    name: str = MISSING
-    lr: float = MISSING
-    weight_decay: float = 1e-5
+    name: str = setting(MISSING, "of the optimizer and its schedule")
+    lr: float = setting(MISSING, "peak learning rate where neither the command nor tuning sets lr", within="(0, inf)")
+    weight_decay: float = setting(1e-5, "of all weights", within="[0, inf)")
 
 
+@schema("optimizer", "sgd_multistep")
 @dataclass
 class SGDMultistepConfig(OptimizerConfig):
     """SGD with the learning rate divided at milestones (the original's)."""
 
-    name: str = "sgd_multistep"
-    lr: float = 0.1
-    momentum: float = 0.0
-    milestones: list[float] = field(default_factory=lambda: [0.65, 0.99])  # shares of a phase
-    gamma: float = 0.1
+    name: str = setting("sgd_multistep", "of the optimizer and its schedule", choices="sgd_multistep")
+    lr: float = setting(0.1, "peak learning rate where neither the command nor tuning sets lr", within="(0, inf)")
+    momentum: float = setting(0.0, "SGD's", within="[0, 1)")
+    milestones: list[float] = setting([0.65, 0.99], "shares of a phase after which the rate falls", within="[0, 1]")
+    gamma: float = setting(0.1, "factor of the rate at each milestone", within="(0, 1]")
 
 
+@schema("optimizer", "adamw_cosine")
 @dataclass
 class AdamWCosineConfig(OptimizerConfig):
     """AdamW with a linear warm-up and a cosine decay to zero."""
 
-    name: str = "adamw_cosine"
-    lr: float = 1e-3
-    weight_decay: float = 0.05
-    warmup: float = 0.1  # share of a phase
+    name: str = setting("adamw_cosine", "of the optimizer and its schedule", choices="adamw_cosine")
+    lr: float = setting(1e-3, "peak learning rate where neither the command nor tuning sets lr", within="(0, inf)")
+    weight_decay: float = setting(0.05, "of matrices and kernels", within="[0, inf)")
+    warmup: float = setting(0.1, "share of a phase", within="[0, 1)")
 
 
+@schema("trainer", "trainer")
 @dataclass
 class TrainerConfig:
     """Where and how training runs; nothing here changes a result's definition."""
 
-    accelerator: str = "auto"
-    devices: str = "auto"
-    num_nodes: int = 1
-    strategy: str = "auto"
-    num_workers: int = 0
-    channels_last: bool = True
-    compile: bool = False
-    progress_bar: bool = True
+    accelerator: str = option("auto", "what computes", choices="auto | cpu | gpu | cuda | mps | tpu")
+    devices: int | None = option(None, "how many; null: all", within="[1, inf)")
+    num_nodes: int = option(1, "machines", within="[1, inf)")
+    strategy: str = option(
+        "auto", "how devices work together", choices="auto | ddp | ddp_find_unused_parameters_true | ddp_spawn"
+    )
+    num_workers: int = option(0, "processes that make batches beside the training process", within="[0, inf)")
+    channels_last: bool = option(True, "memory layout of images: faster convolutions")
+    compile: bool = option(False, "compile the backbone with torch.compile")
+    progress_bar: bool = option(True, "show progress, where the output is a terminal")
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether to show progress: it is wanted, and the output is a terminal."""
+        return self.progress_bar and sys.stderr.isatty()
 
     @property
     def devices_used(self) -> dict[str, Any]:
-        """What Lightning's trainer is told of devices."""
-        devices = self.devices if self.devices == "auto" else int(self.devices)
-        return {"accelerator": self.accelerator, "devices": devices, "num_nodes": self.num_nodes}
+        """Device arguments of Lightning's trainer."""
+        return {"accelerator": self.accelerator, "devices": self.devices or "auto", "num_nodes": self.num_nodes}

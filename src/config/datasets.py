@@ -1,81 +1,108 @@
 """Schemas of the datasets and their sources."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from omegaconf import MISSING
+
+from src.config.setting import CHANGED, option, setting
+from src.config.store import schema
+
+CLASSIFICATION, REGRESSION = "classification", "regression"
 
 
 @dataclass
 class DatasetConfig:
-    """What every dataset has; a source adds its own fields in a subclass."""
+    """What every dataset has; a source adds its own. A setting that names a run names the prepared data."""
 
-    name: str = MISSING
-    source: str = MISSING
-    raw_dir: str = MISSING  # folder of the raw tables
-    images_dir: str = MISSING  # folder of the images; no image path may leave it
-    obtain: str = ""  # where to get the raw files, shown when they are missing
-    raw_urls: list[str] = field(default_factory=list)  # raw files that download=true fetches; a .zip is unpacked
-    licence: str = ""
-    single_label: bool = False  # exactly one label an item: top-1 accuracy is reported too
-    min_items_per_label: int = 1  # a label with fewer items is dropped
-    label_levels: str | None = None  # what parts the levels of a label; a rare label is then replaced by its parent
-    min_items_per_user: int = 1  # a user with fewer distinct items is dropped
-    store_size: int = 256  # short side of the stored images, pixels
-    eval_crop: float = 0.875  # side of the centre crop for evaluation, share of the short side
-    min_image_side: int = 8  # an image with a shorter side is refused, pixels
-    max_aspect_ratio: float = 4.0  # a longer image is centre-cropped to this ratio of long to short side
-    max_image_pixels: int = 100_000_000  # a larger image is refused before it is decoded
-    paper: dict[str, float] = field(default_factory=dict)  # the paper's Table 2, shown beside ours
-    paper_results: dict[str, dict[str, float]] = field(default_factory=dict)  # its Tables 3 to 5, likewise
+    name: str = setting(MISSING, "folder of everything that is made of it")
+    source: str = setting(MISSING, "module of src/data/sources/ that reads the raw files")
+    raw_dir: str = option(MISSING, "folder of the raw tables")
+    images_dir: str = option(MISSING, "folder of the images; no image path may leave it")
+    obtain: str = option("", "where to get the raw files, shown when they are missing")
+    raw_urls: list[str] = option([], "raw files that download=true fetches; a .zip is unpacked")
+    licence: str = option("", "of the data, shown on the card of an exported model")
+    single_label: bool = setting(False, "exactly one label an item: top-1 accuracy is reported too")
+    min_items_per_label: int = setting(1, "a label with fewer items is dropped", within="[0, inf)")
+    label_levels: str | None = setting(None, "between a label's levels; a rare one becomes its parent")
+    min_items_per_user: int = setting(1, "a user with fewer distinct items is dropped", within="[0, inf)")
+    store_size: int = setting(256, "short side of the stored images, pixels", within="[1, inf)")
+    eval_crop: float = option(0.875, "side of the centre crop for evaluation, share of the short side", within="(0, 1]")
+    min_image_side: int = setting(8, "an image with a shorter side is refused, pixels", within="[1, inf)")
+    max_aspect_ratio: float = setting(4.0, "of sides; a longer image is centre-cropped", within="[1, inf)")
+    max_image_pixels: int = setting(100_000_000, "a larger image is refused before it is decoded", within="[1, inf)")
+    paper: dict[str, float] = option({}, "the paper's Table 2, shown beside ours")
+    paper_results: dict[str, dict[str, float]] = option({}, "the paper's Tables 3 to 5, shown beside ours")
+
+    @property
+    def task(self) -> str:
+        """Whether classes or numbers are predicted."""
+        return CLASSIFICATION
 
 
+@schema("dataset", "tabular")
 @dataclass
 class TabularConfig(DatasetConfig):
     """Items and interactions as two CSV or Parquet tables."""
 
-    source: str = "tabular"
-    items_file: str = "items.csv"
-    interactions_file: str | None = "interactions.csv"  # null: a dataset without interactions
-    item_column: str = "item_id"
-    image_column: str = "image"  # path below images_dir
-    labels_column: str | None = "labels"
-    group_column: str | None = None  # items that share a value never straddle a split; null: by image content
-    user_column: str = "user_id"
-    rating_column: str | None = None
-    min_rating: float | None = None  # with rating_column: a lower rating is no interaction
-    label_separator: str = "|"
-    value_columns: list[str] = field(default_factory=list)  # numbers to predict in place of labels: regression
+    source: str = setting("tabular", "module of src/data/sources/ that reads the raw files")
+    items_file: str = setting(
+        "items.csv", "table of the items: .csv, .tsv or .txt (also .gz, .zst), .parquet, or a folder of parts"
+    )
+    interactions_file: str | None = setting("interactions.csv", "table of the interactions, likewise; null: none")
+    delimiter: str | None = setting(
+        None, "between the cells of text tables; null: what gives the columns", names_run=CHANGED
+    )
+    encoding: str | None = setting(
+        None, "of text tables; null: by byte order mark, else UTF-8, else cp1252", names_run=CHANGED
+    )
+    item_column: str = setting("item_id", "in both tables")
+    image_column: str = setting("image", "path below images_dir, or a web address; an empty cell: no image")
+    labels_column: str | None = setting("labels", "an empty cell: unknown; the separator alone: known to have none")
+    group_column: str | None = setting(None, "items that share a value never straddle a split; null: by image content")
+    user_column: str = setting("user_id", "in the table of interactions")
+    rating_column: str | None = setting(None, "in the table of interactions")
+    min_rating: float | None = setting(None, "with rating_column: a lower rating is no interaction")
+    label_separator: str = setting("|", "between the labels in a cell")
+    value_columns: list[str] = setting([], "numbers to predict in place of labels: regression")
+
+    @property
+    def task(self) -> str:
+        """Numbers where there are columns of them."""
+        return REGRESSION if self.value_columns else CLASSIFICATION
 
 
+@schema("dataset", "amazon")
 @dataclass
 class AmazonConfig(DatasetConfig):
     """Amazon reviews and metadata of 2014, one category."""
 
-    source: str = "amazon"
-    category: str = MISSING  # as in the file names, e.g. Toys_and_Games
-    root: str = MISSING  # first level of its category paths, e.g. Toys & Games
-    reviews_file: str = "reviews_${.category}_5.json.gz"
-    metadata_file: str = "meta_${.category}.json.gz"
-    drop_leaf: bool = True  # the last level of a category path is no label
-    label_levels: str | None = " + "
+    source: str = setting("amazon", "module of src/data/sources/ that reads the raw files")
+    category: str = setting(MISSING, "as in the file names, e.g. Toys_and_Games")
+    root: str = setting(MISSING, "first level of its category paths, e.g. Toys & Games")
+    reviews_file: str = setting("reviews_${.category}_5.json.gz", "JSON, one review a line")
+    metadata_file: str = setting("meta_${.category}.json.gz", "Python literals, one product a line")
+    drop_leaf: bool = setting(True, "the last level of a category path is no label")
+    label_levels: str | None = setting(" + ", "between a label's levels; a rare one becomes its parent")
 
 
+@schema("dataset", "movielens")
 @dataclass
 class MovieLensConfig(DatasetConfig):
     """MovieLens of any size and age: movies and ratings as ``.dat`` or ``.csv``; posters called <movieId>.jpg."""
 
-    source: str = "movielens"
-    min_rating: float | None = None  # a lower rating is no interaction
+    source: str = setting("movielens", "module of src/data/sources/ that reads the raw files")
+    min_rating: float | None = setting(None, "a lower rating is no interaction")
 
 
+@schema("dataset", "pinterest")
 @dataclass
 class PinterestConfig(DatasetConfig):
     """Pinterest social curation: repins, addresses of the images, names of the categories."""
 
-    source: str = "pinterest"
-    repins_file: str = "ImageDatasetRepinactivity.gz"
-    urls_file: str = "ImageDatasetImagesURLs.gz"
-    categories_file: str = "ImageCategoryID.txt"
-    min_repins: int = 11  # a pin with fewer is left out
-    min_agreement: float = 0.0  # least share of repins in a pin's majority category, else its label is unknown
-    single_label: bool = True
+    source: str = setting("pinterest", "module of src/data/sources/ that reads the raw files")
+    repins_file: str = setting("ImageDatasetRepinactivity.gz", "pin, user, category and board of each repin")
+    urls_file: str = setting("ImageDatasetImagesURLs.gz", "address of each pin's image")
+    categories_file: str = setting("ImageCategoryID.txt", "name of each category")
+    min_repins: int = setting(11, "a pin with fewer is left out", within="[1, inf)")
+    min_agreement: float = setting(0.0, "least share of repins in a pin's category, else unknown", within="[0, 1]")
+    single_label: bool = setting(True, "exactly one label an item: top-1 accuracy is reported too")

@@ -15,22 +15,23 @@ from src.artifacts import (
     INTERACTION_COLUMNS,
     INTERACTIONS_FILE,
     ITEM_COLUMNS,
+    ITEM_IDX,
     ITEMS_FILE,
     LABELS_FILE,
     MANIFEST_FILE,
-    load_json,
-    load_table,
+    USER_IDX,
 )
-from src.config import check_choice
+from src.config.datasets import CLASSIFICATION
+from src.config.stages import HELD_OUT_INTERACTIONS, TEST_EPOCH
 from src.errors import ArtifactError, ConfigError
+from src.files import load_json, load_table
+from src.randomness import hash_number
 from src.runs import content_hash
 
 N_PARTS = 20
 PARTS_PER_SPLIT = 3
 N_FOLDS = N_PARTS // PARTS_PER_SPLIT
-VALUE = "="
 TRAIN, VAL, TEST, CONTEXT = "train", "val", "test", "context"
-LEAKS = TEST_EPOCH, HELD_OUT_INTERACTIONS = "test_epoch", "held_out_interactions"
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,14 @@ class FoldData:
     """What training stages may see of one fold.
 
     Attributes:
-        items: ``item_id, image_path, labels, image_group, split``; the labels of test items are withheld (null).
-            Items without image are ``context``: they train CF models and nothing else.
-        train_interactions: ``user_id, item_id`` of train and context items only.
+        items: ``item_id, image_path, labels, values, image_group, split``; labels and values (numbers to predict, for
+            regression) of test items are withheld (null). Items without image are ``context``: they train CF models
+            and nothing else.
+        train_interactions: ``user_idx, item_idx`` of train and context items only; ``item_idx`` is a row of ``items``.
         label_names: The N labels, in the order of all label columns.
         images_digest: SHA-256 of the image store's files.
         images_dir: Folder of the image store.
-        regression: Labels are numbers, of which each labelled item has one for each of ``label_names``.
+        task: Whether classes or numbers are predicted.
     """
 
     items: pd.DataFrame
@@ -52,7 +54,7 @@ class FoldData:
     label_names: list[str]
     images_digest: str
     images_dir: Path
-    regression: bool = False
+    task: str = CLASSIFICATION
 
     def split(self, name: str) -> pd.DataFrame:
         """The items of one split, in the order of the item table."""
@@ -60,18 +62,35 @@ class FoldData:
 
     @cached_property
     def interactions_digest(self) -> str:
-        """SHA-256 of the interactions that CF models of this fold see."""
-        return _digest(self.train_interactions)
+        """SHA-256 of the interactions that CF models of this fold see; no other user or item changes it."""
+        _, users = renumber(self.train_interactions[USER_IDX].to_numpy())
+        known, items = renumber(self.train_interactions[ITEM_IDX].to_numpy())
+        digest = hashlib.sha256("\x1e".join(self.items["item_id"].to_numpy()[known]).encode())
+        digest.update(users.tobytes())
+        digest.update(items.tobytes())
+        return digest.hexdigest()
 
     @cached_property
     def items_digest(self) -> str:
         """SHA-256 of the items and labels that classifiers of this fold see."""
-        labels = self.items["labels"].map(lambda names: "\x1d" if names is None else "\x1e".join(names))
-        return content_hash([_digest(self.items.assign(labels=labels)), self.label_names, self.images_digest])
+        texts = {
+            name: self.items[name].map(lambda cell: "\x1d" if cell is None else "\x1e".join(map(str, cell)))
+            for name in ("labels", "values")
+        }
+        return content_hash([_digest(self.items.assign(**texts)), self.label_names, self.images_digest])
 
     def targets(self, items: pd.DataFrame) -> np.ndarray:
         """Multi-hot labels of ``items``, or their values, [n, N] float32; all zero where labels are unknown."""
-        return (label_values if self.regression else multi_hot)(items["labels"], self.label_names)
+        if self.task == CLASSIFICATION:
+            return multi_hot(items["labels"], self.label_names)
+        none = (0.0,) * len(self.label_names)
+        rows = [none if values is None else values for values in items["values"]]
+        return np.array(rows, dtype=np.float32).reshape(len(items), len(none))
+
+    def require_classes(self, what: str) -> None:
+        """Raise ``ConfigError`` where numbers are predicted, for which ``what`` means nothing."""
+        if self.task != CLASSIFICATION:
+            raise ConfigError(f"{what} is about classes, but dataset.value_columns asks for numbers.")
 
 
 def open_fold(prepared_dir: Path, fold: int, leaks: Sequence[str] = ()) -> FoldData:
@@ -80,18 +99,13 @@ def open_fold(prepared_dir: Path, fold: int, leaks: Sequence[str] = ()) -> FoldD
     Args:
         prepared_dir: Folder of the prepared dataset.
         fold: Its number.
-        leaks: What is seen although it should not be, to measure what the original implementation gained by it, any of
-            ``LEAKS``: test items stand in for the validation items, so that they choose the epoch; or the interactions
-            of held-out items stay in CF training.
+        leaks: What is seen although it should not be, to measure what the original implementation gained by it: test
+            items stand in for the validation items, so that they choose the epoch; or the interactions of held-out
+            items stay in CF training.
 
     Raises:
-        ConfigError: There is no such fold, or no such leak.
         ArtifactError: The dataset is not prepared, or its files are damaged.
     """
-    for leak in leaks:
-        check_choice("leaks", leak, LEAKS)
-    if not 0 <= fold < N_FOLDS:
-        raise ConfigError(f"fold should be 0 to {N_FOLDS - 1}, but is {fold}.")
     manifest = load_manifest(prepared_dir)
     items, all_interactions = load_items(prepared_dir, fold), load_interactions(prepared_dir)
     if TEST_EPOCH in leaks:
@@ -101,19 +115,19 @@ def open_fold(prepared_dir: Path, fold: int, leaks: Sequence[str] = ()) -> FoldD
         interactions = all_interactions
     images = {name: digest for name, digest in manifest["files"].items() if name.startswith(f"{IMAGES_DIR}/")}
     label_names = load_json(prepared_dir / LABELS_FILE)
-    regression = bool(manifest["config"]["dataset"].get("value_columns"))
-    return FoldData(items, interactions, label_names, content_hash(images), prepared_dir / IMAGES_DIR, regression)
+    images_dir = prepared_dir / IMAGES_DIR
+    return FoldData(items, interactions, label_names, content_hash(images), images_dir, manifest["task"])
 
 
 def withhold(items: pd.DataFrame, interactions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Remove the labels of test items, and the interactions of validation and test items.
+    """Remove the labels and values of test items, and the interactions of validation and test items.
 
     The one guard against leaks: training stages get items and interactions from here only.
     """
-    labels = items["labels"].where(items["split"] != TEST, None)
-    held_out = items.loc[items["split"].isin([VAL, TEST]), "item_id"]
-    kept = ~interactions["item_id"].isin(held_out)
-    return items.assign(labels=labels), interactions[kept].reset_index(drop=True)
+    known = {name: items[name].where(items["split"] != TEST, None) for name in ("labels", "values")}
+    held_out = items["split"].isin([VAL, TEST]).to_numpy()
+    kept = ~held_out[interactions[ITEM_IDX].to_numpy()]
+    return items.assign(**known), interactions[kept].reset_index(drop=True)
 
 
 def load_manifest(prepared_dir: Path) -> dict[str, Any]:
@@ -122,8 +136,7 @@ def load_manifest(prepared_dir: Path) -> dict[str, Any]:
     if not path.is_file():
         name = prepared_dir.parent.name
         raise ArtifactError(f"{prepared_dir} is not prepared; run: python main_prepare_dataset.py dataset={name}")
-    manifest: dict[str, Any] = load_json(path)
-    return manifest
+    return load_json(path)
 
 
 def load_items(prepared_dir: Path, fold: int) -> pd.DataFrame:
@@ -131,13 +144,22 @@ def load_items(prepared_dir: Path, fold: int) -> pd.DataFrame:
     items = load_table(prepared_dir / ITEMS_FILE, ITEM_COLUMNS)
     split = split_of_parts(items["part"].to_numpy(), fold)
     split = np.where(items["image_path"].isna(), CONTEXT, split)
-    labels = items["labels"].map(lambda names: None if names is None else list(names))
-    return items.drop(columns="part").assign(labels=labels.astype(object), split=split)
+    lists = {
+        name: items[name].map(lambda cell: None if cell is None else list(cell)).astype(object)
+        for name in ("labels", "values")
+    }
+    return items.drop(columns="part").assign(**lists, split=split)
 
 
 def load_interactions(prepared_dir: Path) -> pd.DataFrame:
-    """All distinct interactions, ``user_id, item_id``."""
+    """All distinct interactions, ``user_idx, item_idx``: row numbers of the users and of the items."""
     return load_table(prepared_dir / INTERACTIONS_FILE, INTERACTION_COLUMNS)
+
+
+def renumber(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct row numbers among ``places``, in order, and each one's place among them, int32."""
+    occurs = np.bincount(places) > 0
+    return np.flatnonzero(occurs), (np.cumsum(occurs, dtype=np.int32) - 1)[places]
 
 
 def split_of_parts(part: np.ndarray, fold: int) -> np.ndarray:
@@ -148,8 +170,7 @@ def split_of_parts(part: np.ndarray, fold: int) -> np.ndarray:
 
 def label_mask(item_ids: np.ndarray, label_ratio: float, mask_seed: int) -> np.ndarray:
     """Which items keep their labels, [n] bool: nested across ratios, shared by all methods, independent of order."""
-    digests = (hashlib.blake2b(f"{mask_seed}\x1f{item}".encode(), digest_size=8).digest() for item in item_ids)
-    uniform = np.array([int.from_bytes(digest, "big") for digest in digests], dtype=np.float64) / 2.0**64
+    uniform = np.array([hash_number(f"{mask_seed}\x1f{item}") for item in item_ids], dtype=np.float64) / 2.0**64
     return uniform < label_ratio
 
 
@@ -160,28 +181,6 @@ def multi_hot(labels: pd.Series, label_names: list[str]) -> np.ndarray:
     for row, names in enumerate(labels):
         for name in names if names is not None else ():
             targets[row, column[name]] = 1.0
-    return targets
-
-
-def with_values(items: pd.DataFrame) -> pd.DataFrame:
-    """Items whose labels also say their ``values``, as ``name=3.5``, where there are any; read by ``label_values``."""
-    if "values" not in items:
-        return items
-    labels = [
-        None if names is None else [f"{name}{VALUE}{value!r}" for name, value in zip(names, values, strict=True)]
-        for names, values in zip(items["labels"], items["values"], strict=True)
-    ]
-    return items.assign(labels=pd.Series(labels, index=items.index, dtype=object))
-
-
-def label_values(labels: pd.Series, label_names: list[str]) -> np.ndarray:
-    """Lists of ``name=value`` as a matrix of values, [n, N] float32; rows with unknown labels (null) are zero."""
-    column = {name: index for index, name in enumerate(label_names)}
-    targets = np.zeros((len(labels), len(label_names)), dtype=np.float32)
-    for row, texts in enumerate(labels):
-        for text in texts if texts is not None else ():
-            name, _, value = text.rpartition(VALUE)
-            targets[row, column[name]] = float(value)
     return targets
 
 

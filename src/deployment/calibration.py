@@ -1,4 +1,4 @@
-"""From scores to probabilities and decisions: fitted on a run's validation images, never on test."""
+"""Probabilities and labels from scores: fitted on a run's validation images, never on test images."""
 
 import logging
 from dataclasses import dataclass, replace
@@ -10,15 +10,18 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from sklearn.metrics import precision_recall_curve
 
-from src.artifacts import load_json, save_json
-from src.classifiers.soft_labels import log_odds
+from src.classifiers.finished_run import FinishedRun
+from src.classifiers.targets.soft_labels import log_odds
+from src.data.folds import VAL
+from src.data.images.store import ImageStore
 from src.errors import ArtifactError
+from src.files import load_json, save_json
 
 logger = logging.getLogger(__name__)
 
 CALIBRATION_FILE = "calibration.json"
-PULL = 1.0  # weight of a class's bias being away from the others', so that rare classes do not run off
-MIN_POSITIVES = 10  # validation images of a class, below which the best threshold of its own is an accident
+PULL = 1.0  # weight of the penalty on a class's distance from the mean bias, which keeps rare classes near it
+MIN_POSITIVES = 10  # with fewer positive validation images, a class's own best threshold is noise
 FALLBACK_THRESHOLD = 0.5  # where no validation image has any label
 
 
@@ -28,11 +31,11 @@ class Calibration:
 
     Attributes:
         labels: The N labels.
-        slope: Shared by all classes; below 1 where the network is too sure of itself.
-        bias: One a class, [N]: takes back what class weights in the loss did to the scores.
+        slope: Shared by all classes; below 1 where the network is overconfident.
+        bias: One for each class, [N]; corrects the effect of class weights in the loss.
         thresholds: Probability with the highest F1 on the validation images, [N].
-        n_shared: How many classes have fewer than ``MIN_POSITIVES`` of these images, and take the threshold that is
-            best for all classes together.
+        n_shared: Classes with fewer than ``MIN_POSITIVES`` of these images; they share the threshold that is best for
+            all classes together.
     """
 
     labels: list[str]
@@ -43,13 +46,15 @@ class Calibration:
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         """Calibrated probabilities, [n, N] float64, of scores [n, N] between 0 and 1."""
-        result: np.ndarray = expit(self.slope * log_odds(scores) + self.bias)
-        return result
+        return expit(self.slope * log_odds(scores) + self.bias)
+
+    def content(self) -> dict[str, Any]:
+        """All fields, ready for JSON."""
+        return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in vars(self).items()}
 
     def save(self, path: Path) -> None:
         """Write as JSON."""
-        content = {"labels": self.labels, "slope": self.slope, "bias": self.bias.tolist()}
-        save_json(path, {**content, "thresholds": self.thresholds.tolist(), "n_shared": self.n_shared})
+        save_json(path, self.content())
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -62,14 +67,48 @@ class Calibration:
             labels = [str(label) for label in content["labels"]]
             return cls(labels, float(content["slope"]), bias, thresholds, int(content["n_shared"]))
         except (KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(f"{path} is damaged ({error}); delete it, and it is made again.") from error
+            raise ArtifactError(
+                f"{path} is damaged ({error}); delete it, and the next command fits it again."
+            ) from error
+
+
+def calibration_of(run: FinishedRun, batch_size: int) -> Calibration:
+    """A run's calibration: read, or fitted on its validation images and saved beside its checkpoint."""
+    run.fold.require_classes("Calibration")
+    path = run.directory / CALIBRATION_FILE
+    if path.is_file():
+        return Calibration.load(path)
+    _, scores, targets = score_validation(run, batch_size)
+    calibration = fit_calibration(run.fold.label_names, scores, targets)
+    both = (scores, calibration.probabilities(scores))
+    before, after = (expected_calibration_error(values, targets) for values in both)
+    logger.info("Calibrated on %d validation images: error %.4f, before %.4f.", len(scores), after, before)
+    calibration.save(path)
+    return calibration
+
+
+def score_validation(run: FinishedRun, batch_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ids [n] of the labelled validation items, the run's scores of them [n, N], and their targets [n, N].
+
+    Raises:
+        ArtifactError: There is no such item.
+    """
+    items = run.fold.split(VAL)
+    items = items[items["labels"].notna()]
+    if not len(items):
+        raise ArtifactError(
+            f"Expected labelled validation items, but fold {run.config['fold']} has none; choose a run of another fold."
+        )
+    item_id = items["item_id"].to_numpy()
+    scores = run.score(item_id, ImageStore.open(run.fold.images_dir), batch_size)
+    return item_id, scores, run.fold.targets(items)
 
 
 def fit_calibration(labels: list[str], scores: np.ndarray, targets: np.ndarray) -> Calibration:
     """Fit slope and biases by maximum likelihood, then the threshold of each class.
 
-    The threshold that is best on few positives is often one that everything reaches: with a threshold of their own for
-    all classes, emoji get seven labels instead of two (Lipton et al. 2014 on why F1 does so).
+    On few positives, the threshold with the best F1 is often so low that every image reaches it (Lipton et al., 2014).
+    With a threshold for every class, an emoji gets seven labels on average instead of two.
 
     Args:
         labels: The N labels.
@@ -96,7 +135,8 @@ def fit_logistic(logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, n
         targets: Multi-hot labels, [n, N].
 
     Returns:
-        A positive slope a source, [K], shared by all classes, and a bias a class, [N], pulled towards their mean.
+        A positive slope for each source, [K], shared by all classes, and a bias for each class, [N], pulled towards
+        the mean bias.
     """
     targets, n_sources = targets.astype(np.float64), len(logits)
 
@@ -116,11 +156,10 @@ def fit_logistic(logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, n
 
 
 def expected_calibration_error(probabilities: np.ndarray, targets: np.ndarray, n_bins: int = 15) -> float:
-    """Mean distance of probability and frequency over bins of equal numbers of image-label pairs."""
+    """Mean absolute difference of probability and frequency, over bins with equal numbers of image-label pairs."""
     order = np.argsort(probabilities, axis=None, kind="stable")
-    flat, hits = probabilities.ravel()[order], targets.ravel()[order]
-    bins = [part for part in np.array_split(np.arange(flat.size), n_bins) if len(part)]
-    return float(sum(len(part) * abs(flat[part].mean() - hits[part].mean()) for part in bins) / flat.size)
+    flat, hits = (np.array_split(values.ravel()[order], n_bins) for values in (probabilities, targets))
+    return float(sum(abs(p.sum() - y.sum()) for p, y in zip(flat, hits, strict=True)) / order.size)
 
 
 def _best_threshold(targets: np.ndarray, probabilities: np.ndarray) -> float:

@@ -10,36 +10,34 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.export import Dim
 
-from src.artifacts import METRICS_FILE, atomic_path, load_json, save_json, save_text
-from src.classifiers.network import MultitaskNetwork
-from src.config import PredictConfig, check_choice
-from src.data import decode
-from src.deployment.calibration import MIN_POSITIVES, Calibration
-from src.deployment.finished_run import FinishedRun, choose_run
-from src.runs import plain
+from src.artifacts import METRICS_FILE
+from src.classifiers.finished_run import FinishedRun
+from src.classifiers.models.network import MultitaskNetwork
+from src.config.stages import UseConfig
+from src.data.images import decode
+from src.deployment.calibration import MIN_POSITIVES, Calibration, calibration_of
+from src.files import atomic_path, load_json, save_json, save_text
+from src.recommenders.run import dataset_dir
 
 logger = logging.getLogger(__name__)
 
 FORMATS = {"onnx": "model.onnx", "torch_export": "model.pt2", "safetensors": "model.safetensors"}
 STANDALONE = Path(__file__).parent / "standalone" / "label_images.py"
-LARGEST_LOGIT = 16.0  # calibration clips scores this far out
+LARGEST_LOGIT = 16.0  # where calibration clips scores
 
-CARD_SETTINGS = (
-    *("fold", "label_ratio", "alpha", "distill_lambda", "epochs", "batch_size", "image_size", "seed", "backbone"),
-)
-CARD = """# {dataset}: {method} on {backbone[name]}
+CARD = """# {dataset[name]}: {method[name]} on {backbone[name]}
 
 Labels images with {n_labels} labels. {how}
 
 ## Data
 
-- Trained on fold {fold} of `{dataset}`, label ratio {label_ratio:g}.
+- Trained on fold {fold} of `{dataset[name]}`, label ratio {label_ratio:g}.
 - Licence of the data: {licence}
 
 ## Training
 
-- Method {method}, alpha {alpha:g}, lambda {distill_lambda:g}, {epochs} epochs, batch {batch_size}, {image_size} px,
-  seed {seed}.
+- Method {method[name]}, alpha {alpha:g}, lambda {distill_lambda:g}, {epochs} epochs, batch {batch_size},
+  {image_size} px, seed {seed}.
 - ImageNet weights: {backbone[weights]} ({backbone[architecture]}).
 
 ## Quality
@@ -55,21 +53,21 @@ class ExportedNetwork(nn.Module):
     """Pixels to label scores and calibrated probabilities, everything inside."""
 
     def __init__(self, network: MultitaskNetwork, calibration: Calibration) -> None:
-        """Take the backbone and the label head; the CF head serves training alone."""
+        """Take the backbone and the label head; only training needs the CF head."""
         super().__init__()
         self.network, self.slope = network, calibration.slope
-        self.network.cf_head = None
+        self.network.heads.cf_head = None
         self.bias: Tensor
         self.register_buffer("bias", torch.from_numpy(calibration.bias).float())
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Scores and probabilities, both [b, N], of images [b, 3, S, S] uint8."""
-        logits = self.network.label_head(self.network.features(images.float() / 255))
+        logits = self.network.logits(images)
         inside = logits.clamp(-LARGEST_LOGIT, LARGEST_LOGIT)
         return logits.sigmoid(), (self.slope * inside + self.bias).sigmoid()
 
 
-def export_model(cfg: PredictConfig) -> dict[str, Any]:
+def export_model(cfg: UseConfig) -> dict[str, Any]:
     """Write ``outputs/<dataset>/exported/<format>/<run>/`` of the chosen run.
 
     The folder holds the model, ``model.json`` (labels, thresholds, preprocessing), ``README.md`` (a model card), and
@@ -80,38 +78,26 @@ def export_model(cfg: PredictConfig) -> dict[str, Any]:
 
     Raises:
         ArtifactError: There is no such run, or it is damaged.
-        ConfigError: The format is unknown.
+        ConfigError: The run predicts numbers.
     """
     kind = str(cfg.export)
-    check_choice("export", kind, tuple(FORMATS))
-    dataset_dir = Path(cfg.outputs_dir) / cfg.dataset.name
-    run = choose_run(dataset_dir, cfg.study, cfg.run)
-    calibration = run.calibration(cfg.batch_size)
-    folder = dataset_dir / "exported" / kind / run.directory.name
-    network = run.network()
+    run = FinishedRun.choose(dataset_dir(cfg), cfg.study, cfg.run)
+    calibration = calibration_of(run, cfg.batch_size)
+    folder = dataset_dir(cfg) / "exported" / kind / run.directory.name
     with atomic_path(folder / FORMATS[kind]) as temporary:
         if kind == "safetensors":
-            state = {name: value for name, value in network.state_dict().items() if not name.startswith("cf_head.")}
+            weights = run.network.state_dict().items()
+            state = {name: value.contiguous() for name, value in weights if not name.startswith("heads.cf_")}
             save_file(state, temporary)
         else:
-            _write_graph(ExportedNetwork(network, calibration).eval(), run, temporary, kind)
-    settings = run.definition["settings"]
-    limits = run.image_limits
-    save_json(
-        folder / "model.json",
-        {
-            "labels": calibration.labels,
-            "thresholds": calibration.thresholds.tolist(),
-            "slope": calibration.slope,
-            "bias": calibration.bias.tolist(),
-            "image_size": settings["image_size"],
-            "eval_crop": settings["eval_crop"],
-            "image_limits": {
-                name: value for name, value in plain(limits).items() if name in decode.Limits.__annotations__
-            },
-            "backbone": settings["backbone"],
-        },
-    )
+            _write_graph(run, calibration, temporary, kind)
+    settings, limits = run.definition["settings"], run.image_limits
+    about = {
+        **calibration.content(),
+        **{name: settings[name] for name in ("image_size", "eval_crop", "backbone")},
+        "image_limits": {name: getattr(limits, name) for name in decode.Limits.__annotations__},
+    }
+    save_json(folder / "model.json", about)
     save_text(folder / "README.md", model_card(run, calibration, kind))
     if kind != "safetensors":
         for module in (decode.__file__, STANDALONE):
@@ -120,11 +106,11 @@ def export_model(cfg: PredictConfig) -> dict[str, Any]:
     return {"run": str(run.directory), "results": str(folder)}
 
 
-def _write_graph(model: ExportedNetwork, run: FinishedRun, path: Path, kind: str) -> None:
-    size = run.definition["settings"]["image_size"]
+def _write_graph(run: FinishedRun, calibration: Calibration, path: Path, kind: str) -> None:
+    model, size = ExportedNetwork(run.network, calibration).eval(), run.definition["settings"]["image_size"]
+    model.requires_grad_(False)  # calibration may have turned the weights into inference tensors
     example = (torch.zeros((2, 3, size, size), dtype=torch.uint8),)
-    shapes = {"images": {0: Dim("batch", min=1)}}
-    program = torch.export.export(model, example, dynamic_shapes=shapes)
+    program = torch.export.export(model, example, dynamic_shapes={"images": {0: Dim("batch", min=1)}})
     if kind == "torch_export":
         with path.open("wb") as stream:
             torch.export.save(program, stream)
@@ -135,22 +121,18 @@ def _write_graph(model: ExportedNetwork, run: FinishedRun, path: Path, kind: str
 
 
 def model_card(run: FinishedRun, calibration: Calibration, kind: str) -> str:
-    """What a user of the model should know of it, as Markdown."""
-    settings, config = run.definition["settings"], run.config
-    metrics = load_json(run.directory / METRICS_FILE)
+    """Data, training and quality of the model, as Markdown."""
     how = (
         "`python label_images.py IMAGE_OR_FOLDER...` prints one JSON line an image."
         if kind != "safetensors"
-        else "The weights are named as in `backbone` and `label_head` of the training code's network."
+        else "The weights are named as in `image_features` and `heads` of the training code's network."
     )
     return CARD.format(
-        dataset=config["dataset"]["name"],
-        licence=config["dataset"].get("licence") or "not stated",
-        method=settings["method"]["name"],
+        **run.definition["settings"] | {"dataset": run.config["dataset"]},
+        licence=run.config["dataset"].get("licence") or "not stated",
         how=how,
         n_labels=len(calibration.labels),
         n_shared=calibration.n_shared,
         min_positives=MIN_POSITIVES,
-        val_mAP=metrics["val_mAP"],
-        **{name: settings[name] for name in CARD_SETTINGS},
+        val_mAP=load_json(run.directory / METRICS_FILE)["val_mAP"],
     )

@@ -5,44 +5,37 @@ import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from src.artifacts import atomic_path
 from src.deployment.calibration import Calibration
+from src.files import atomic_path
 
 LABELS_CSV, LABELS_JSONL, FEATURES_FILE = "labels.csv", "labels.jsonl", "features.parquet"
 
 
-class LabelFiles:
-    """``labels.csv`` and ``labels.jsonl``: one row an image."""
+class LabelFiles(ExitStack):
+    """``labels.csv`` and ``labels.jsonl``: one row an image; an error on the way leaves neither."""
 
     def __init__(self, folder: Path, calibration: Calibration, top_k: int) -> None:
         """Write into ``folder`` the ``top_k`` labels of each image, at most as many as there are."""
+        super().__init__()
         self._folder, self._calibration = folder, calibration
         self._top_k = min(top_k, len(calibration.labels))
-        self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         """Open both files under temporary names."""
         csv_path, json_path = (
-            self._stack.enter_context(atomic_path(self._folder / name)) for name in (LABELS_CSV, LABELS_JSONL)
+            self.enter_context(atomic_path(self._folder / name)) for name in (LABELS_CSV, LABELS_JSONL)
         )
-        self._csv = csv.writer(self._stack.enter_context(csv_path.open("w", encoding="utf-8", newline="")))
-        self._jsonl = self._stack.enter_context(json_path.open("w", encoding="utf-8"))
+        self._csv = csv.writer(self.enter_context(csv_path.open("w", encoding="utf-8", newline="")))
+        self._jsonl = self.enter_context(json_path.open("w", encoding="utf-8"))
         ranked = [f"{kind}_{place}" for place in range(1, self._top_k + 1) for kind in ("label", "probability")]
         self._csv.writerow(["image", "error", "labels", *ranked])
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Put both files in place, or with an error remove them."""
-        self._stack.__exit__(kind, value, trace)
 
     def write(self, paths: Sequence[str], errors: Sequence[str | None], scores: np.ndarray) -> list[dict[str, Any]]:
         """Write one row for each path; ``scores`` [k, N] are those of the k paths without error, in order."""
@@ -70,28 +63,14 @@ class LabelFiles:
         ]
 
 
-class FeatureFile:
+class FeatureFile(ExitStack):
     """``features.parquet``: of each image its backbone features and, from a CF head, its predicted CF vector."""
 
     def __init__(self, folder: Path | None) -> None:
         """Write into ``folder``; None: nothing."""
+        super().__init__()
         self._folder = folder
-        self._stack = ExitStack()
         self._writer: pq.ParquetWriter | None = None
-
-    def __enter__(self) -> Self:
-        """Make room for the file under a temporary name."""
-        if self._folder is not None:
-            self._path = self._stack.enter_context(atomic_path(self._folder / FEATURES_FILE))
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Put the file in place, or with an error remove it."""
-        if self._writer is not None:
-            self._writer.close()
-        self._stack.__exit__(kind, value, trace)
 
     def write(self, paths: Sequence[str], features: np.ndarray, cf_vectors: np.ndarray | None) -> None:
         """Write one row for each path: ``features`` [k, F], ``cf_vectors`` [k, f] or None."""
@@ -102,7 +81,8 @@ class FeatureFile:
             columns["cf_vector"] = _lists(cf_vectors)
         table = pa.table(columns)
         if self._writer is None:
-            self._writer = pq.ParquetWriter(self._path, table.schema)
+            path = self.enter_context(atomic_path(self._folder / FEATURES_FILE))
+            self._writer = self.enter_context(pq.ParquetWriter(path, table.schema))
         self._writer.write_table(table)
 
 

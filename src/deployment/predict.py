@@ -1,22 +1,14 @@
-"""The stage ``main_predict_testset.py``: scores of the test set, labels of new images, or a model to take elsewhere."""
+"""The stage ``main_predict_testset.py``: scores of the test set, with ``fusion`` also from interactions."""
 
 from typing import Any
 
-from src.config import PredictConfig
+from src.config.stages import PredictConfig
 from src.machine import keep_freed_memory
 
 
 def predict(cfg: PredictConfig) -> dict[str, Any]:
-    """Export a run, label new images, or predict the test set, with ``fusion`` from interactions too."""
+    """Predict the test set of a study's finished runs."""
     keep_freed_memory()
-    if cfg.export is not None:
-        from src.deployment.export import export_model
-
-        return export_model(cfg)
-    if cfg.images is not None:
-        from src.deployment.label_images import label_images
-
-        return label_images(cfg)
     if cfg.fusion:
         from src.deployment.fusion import predict_fusion
 

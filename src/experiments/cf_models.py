@@ -2,12 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 
-from src.artifacts import EVALUATION_DIR, METRICS_FILE, PRECHECK_FILE, load_json
-from src.config import RecommenderTrainingConfig
-from src.evaluation.cf_tables import save_cf_tables
+from src.artifacts import EVALUATION_DIR, METRICS_FILE, PRECHECK_FILE
+from src.config.stages import RecommenderTrainingConfig
+from src.evaluation.tables.cf_models import save_cf_tables
 from src.experiments.survey import State, Surveyed
+from src.files import load_json
+from src.recommenders.run import dataset_dir
 
 
 def compare_cf_models(surveyed: Sequence[Surveyed], models: Sequence[str]) -> str:
@@ -15,31 +16,25 @@ def compare_cf_models(surveyed: Sequence[Surveyed], models: Sequence[str]) -> st
 
     CF2Label's table also has the mAP of constant scores (popularity) and of vectors permuted across items (shuffled).
     """
-    auc: dict[str, dict[int, list[float]]] = {model: defaultdict(list) for model in models}
-    cf2label: dict[str, dict[int, list[float]]] = {
-        name: defaultdict(list) for name in ("popularity", "shuffled", *models)
-    }
-    dataset = None
+    values: dict[tuple[str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    cfg = None
     for entry in surveyed:
-        cfg = entry.cell.config
-        if not isinstance(cfg, RecommenderTrainingConfig) or entry.state != State.FINISHED:
+        found, directory = entry.cell.config, entry.runs[0].directory
+        if not isinstance(found, RecommenderTrainingConfig) or entry.state != State.FINISHED:
             continue
-        model, directory = cfg.recommender.name, entry.directories[0]
-        if model not in auc:
+        model = found.recommender.name
+        if model not in models:
             continue
-        dataset, outputs_dir = cfg.dataset, cfg.outputs_dir
-        auc[model][cfg.fold].append(load_json(directory / METRICS_FILE)["auc_strict"])
+        cfg = found
+        values["auc", model][cfg.fold].append(load_json(directory / METRICS_FILE)["auc_strict"])
         path = directory / PRECHECK_FILE
         known = load_json(path)["result"] if path.is_file() else {}
         for name, key in ((model, "cf2label_mAP"), ("shuffled", "shuffled_mAP"), ("popularity", "popularity_mAP")):
             if key in known:
-                cf2label[name][cfg.fold].append(known[key])
-    if dataset is None:
+                values["cf2label", name][cfg.fold].append(known[key])
+    if cfg is None:
         return "No CF model has finished."
-    return save_cf_tables(
-        Path(outputs_dir) / dataset.name / EVALUATION_DIR,
-        dataset.name,
-        {name: values for name, values in auc.items() if values},
-        {name: values for name, values in cf2label.items() if values},
-        dataset.paper_results,
-    )
+    rows = ("popularity", "shuffled", *models)
+    auc, cf2label = ({n: values[t, n] for n in rows if (t, n) in values} for t in ("auc", "cf2label"))
+    folder = dataset_dir(cfg) / EVALUATION_DIR
+    return save_cf_tables(folder, cfg.dataset.name, auc, cf2label, cfg.dataset.paper_results, cfg.leaks)

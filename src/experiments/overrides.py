@@ -1,11 +1,16 @@
 """Overrides of an experiment's command line, handed to the stages that know them."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
-from src.config import STAGES, ExperimentConfig
+from src.config.overrides import head, is_known, parse
+from src.config.setting import closest
+from src.config.stages import ExperimentConfig
+from src.config.store import SCHEMAS, STAGE
 from src.errors import ConfigError
+
+STAGES = ("prepare_dataset", "train_recommender", "train_classifier", "predict_testset", "evaluate_methods")
+"""Stages that an experiment runs."""
 
 OWN = {"experiment", *(entry.name for entry in fields(ExperimentConfig))}
 SWEPT = {
@@ -15,57 +20,43 @@ SWEPT = {
     "label_ratio": "label_ratios=[0.2,1.0]",
     "alpha": "alphas=[0.1,1.0]",
     "recommender_seed": "seeds=[0,1], which CF models share",
-    "tune": "experiment=tune",
     "force": "the stage's own command, for the run that is to start anew",
 }
-"""Settings of single runs, and what stands in for them in an experiment."""
+"""Settings of single runs, and what to give in an experiment instead."""
 
 
 @dataclass(frozen=True)
 class SortedOverrides:
-    """Overrides by who takes them.
-
-    Attributes:
-        own: Of the experiment: its name and its lists.
-        launcher: Of Hydra: how the runs of a sweep are started.
-        stages: Of each stage; one that several stages know goes to all of them.
-    """
+    """Overrides of the experiment (``own``), of Hydra (``launcher``), and of each stage that has the setting."""
 
     own: list[str] = field(default_factory=list)
     launcher: list[str] = field(default_factory=list)
     stages: dict[str, list[str]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
 
-    def add(self, override: str) -> None:
-        """Hand one override on.
-
-        Raises:
-            ConfigError: It is not of the form KEY=VALUE, sets what the experiment's lists set, or no stage knows it.
-        """
-        match = re.match(r"[+~]*([\w/]+)([^=]*)(=|$)", override)
-        if match is None:
-            raise ConfigError(f"An override should read KEY=VALUE, but is {override!r}.")
-        key, rest, _ = match.groups()
-        head = key.split("/")[0]
-        if head == "hydra":
-            self.launcher.append(override)
-        elif not rest and key in OWN:
-            self.own.append(override)
-        elif not rest and key in SWEPT:
-            raise ConfigError(f"An experiment sets {key} itself; instead of {override} give {SWEPT[key]}.")
-        else:
-            takers = [stage for stage, schema in STAGES.items() if head in {entry.name for entry in fields(schema)}]
-            if not takers:
-                raise ConfigError(
-                    f"Neither the experiment nor any stage has a setting {head!r} ({override}); "
-                    "`python main_train_classifier.py --help` lists those of the classifier."
-                )
-            for stage in takers:
-                self.stages[stage].append(override)
-
 
 def sort_overrides(overrides: Sequence[str]) -> SortedOverrides:
-    """Hand each override to the experiment, to Hydra, or to the stages that have such a setting."""
+    """Hand each override to the experiment, to Hydra, or to the stages that have such a setting.
+
+    Raises:
+        ConfigError: The experiment's lists set it, or no stage has such a setting.
+    """
     result = SortedOverrides()
-    for override in overrides:
-        result.add(override)
+    for override in parse(overrides):
+        key, name, text = override.key_or_group, head(override), str(override.input_line)
+        takers = [stage for stage in STAGES if is_known(stage, override)]
+        if name == "hydra":
+            result.launcher.append(text)
+        elif key in OWN:
+            result.own.append(text)
+        elif key in SWEPT:
+            raise ConfigError(f"An experiment sets {key} itself; instead of {text} give {SWEPT[key]}.")
+        elif not takers:
+            known = {*OWN, *(entry.name for stage in STAGES for entry in fields(SCHEMAS[STAGE][stage]))}
+            raise ConfigError(
+                f"Neither the experiment nor any stage has a setting {name!r} ({text})"
+                f"{closest(name, sorted(known)) or '; docs/settings.md lists them.'}"
+            )
+        else:
+            for stage in takers:
+                result.stages[stage].append(text)
     return result

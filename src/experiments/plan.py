@@ -3,7 +3,7 @@
 from typing import Any
 
 from src.classifiers.settings import CF2LABEL, IMAGE_ONLY, requirements, resolve
-from src.config import ExperimentConfig
+from src.config.stages import ExperimentConfig
 from src.experiments.overrides import SortedOverrides
 from src.experiments.steps import Step, compose_once
 
@@ -24,21 +24,17 @@ def build_steps(cfg: ExperimentConfig, overrides: SortedOverrides) -> list[Step]
     composed = {name: resolve(compose_once("train_classifier", (*shared, f"method={name}"))) for name in cfg.methods}
     needs = {name: requirements(config) for name, config in composed.items()}
     cf2label_for = {composed[name].method.vectors for name in cfg.methods if needs[name].cf2label}
-    needed = {*cfg.methods}.union(*(need.soft_labels for need in needs.values()))
+    teaches = any(IMAGE_ONLY in need.soft_labels for need in needs.values()) and (
+        cfg.tune or IMAGE_ONLY not in cfg.methods
+    )
     recommenders = list(cfg.recommenders)
     if cf2label_for or any(need.vectors for need in needs.values()):
         recommenders += [config.recommender.name for config in composed.values()]
     with_alpha = [name for name in cfg.methods if needs[name].vectors and cfg.alphas]
     others = [name for name in cfg.methods if name not in with_alpha and name != IMAGE_ONLY]
+    own = tuple(given for given in overrides.stages["train_recommender"] if not given.startswith("recommender="))
     steps = [
-        Step(
-            "CF models",
-            "train_recommender",
-            tuple(given for given in overrides.stages["train_recommender"] if not given.startswith("recommender=")),
-            "recommender",
-            tuple(dict.fromkeys(recommenders)),
-            runs,
-        ),
+        Step("CF models", "train_recommender", own, "recommender", tuple(dict.fromkeys(recommenders)), runs),
         *(
             classify(
                 "CF2Label" if kind == "cf" else f"CF2Label, {kind} vectors",
@@ -47,7 +43,8 @@ def build_steps(cfg: ExperimentConfig, overrides: SortedOverrides) -> list[Step]
             )
             for kind in sorted(cf2label_for)
         ),
-        classify(IMAGE_ONLY, [IMAGE_ONLY] if IMAGE_ONLY in needed else []),
+        classify(IMAGE_ONLY, [IMAGE_ONLY] if IMAGE_ONLY in cfg.methods else []),
+        classify("image_only, for soft labels", [IMAGE_ONLY] if teaches else [], "tune=False"),
         classify("methods", others),
         classify("weights of the CF loss", with_alpha, alpha=cfg.alphas),
     ]

@@ -1,4 +1,4 @@
-"""An experiment from its command line to its tables: existing engines start the runs, the stages do the work."""
+"""An experiment from its command line to its tables; Hydra's launchers start the runs."""
 
 import logging
 import subprocess
@@ -10,14 +10,16 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src.classifiers.settings import IMAGE_ONLY
-from src.config import ExperimentConfig
-from src.entry import CONFIGS, ROOT, compose_config
+from src.config.overrides import PRESET, parse
+from src.config.stages import ExperimentConfig
+from src.entry import compose_config, describe_preset, with_preset
 from src.errors import ConfigError
 from src.experiments.cf_models import compare_cf_models
 from src.experiments.overrides import SortedOverrides, sort_overrides
 from src.experiments.plan import build_steps
 from src.experiments.steps import Step
 from src.experiments.survey import State, Surveyed, survey
+from src.files import PROJECT
 
 logger = logging.getLogger(__name__)
 
@@ -25,12 +27,12 @@ logger = logging.getLogger(__name__)
 def run_experiment(arguments: Sequence[str], *, dry_run: bool = False) -> int:
     """Run what is missing of an experiment and print its tables.
 
-    The dataset is prepared first, unless it is. Each step is one Hydra multirun, in sequence or as the launcher has it;
-    a cell that fails does not keep the others from running.
+    The dataset is prepared first. Each step is one Hydra multirun, in sequence or as the launcher has it. The other
+    cells run even if one fails.
 
     Args:
         arguments: Overrides as on the command line.
-        dry_run: Only show the cells, what there is of them, and an estimate of the time.
+        dry_run: Only show the cells, their states and estimated times.
 
     Returns:
         Exit status: 0, or 1 where a cell or a stage failed.
@@ -44,7 +46,7 @@ def run_experiment(arguments: Sequence[str], *, dry_run: bool = False) -> int:
         return 1
     steps = build_steps(cfg, overrides)
     surveyed = survey(steps)
-    print(describe(cfg, steps, surveyed, every_cell=dry_run))
+    print(describe(cfg, overrides, steps, surveyed, every_cell=dry_run))
     if dry_run:
         return 0
     for step, cells in zip(steps, surveyed, strict=True):
@@ -56,7 +58,7 @@ def run_experiment(arguments: Sequence[str], *, dry_run: bool = False) -> int:
     if failed:
         listed = "\n".join(f"  {' '.join(cell.cell.overrides)}: {cell.state}" for cell in failed)
         logger.error(
-            "%d of %d cells did not finish; their messages stand above, and the same command tries them again:\n%s",
+            "%d of %d cells did not finish; see their messages above, and give the same command to try again:\n%s",
             *(len(failed), sum(map(len, surveyed)), listed),
         )
     return 0 if reported and not failed else 1
@@ -69,31 +71,37 @@ def compose_experiment(arguments: Sequence[str]) -> tuple[ExperimentConfig, Sort
     composed: ExperimentConfig = compose_config("run_experiment", names)
     lists = [override for override in given.own if override not in names]
     try:
-        # Not through Hydra, to which dataset=... would be the choice of a config group.
+        # Not through Hydra, which takes dataset=... as the choice of a config group.
         merged = OmegaConf.merge(OmegaConf.structured(composed), OmegaConf.from_dotlist(lists))
     except OmegaConfBaseException as error:
         raise ConfigError(f"The experiment cannot take {' '.join(lists)}: {error}") from error
     cfg: ExperimentConfig = OmegaConf.to_object(merged)  # type: ignore[assignment]
     for name in ("folds", "seeds", "label_ratios"):
         if not getattr(cfg, name):
-            raise ConfigError(f"{name} should list at least one value, but is empty.")
+            raise ConfigError(f"{name} should list at least one value, but is empty; give, for example, {name}=[0].")
     overrides = sort_overrides([*cfg.overrides, *arguments])
     for stage, own in overrides.stages.items():
         own.insert(0, f"dataset={cfg.dataset}")
         if stage in ("train_classifier", "predict_testset", "evaluate_methods"):
             own.append(f"study={cfg.study}")
-    settings = cfg.settings
-    if settings is None:
-        settings = [cfg.dataset] if (CONFIGS / "settings" / f"{cfg.dataset}.yaml").is_file() else []
-    overrides.stages["train_classifier"][1:1] = [f"settings=[{','.join(settings)}]", f"tune={cfg.tune}"]
+    classifier = overrides.stages["train_classifier"]
+    classifier[:] = [*with_preset(classifier), f"tune={cfg.tune}"]
     return cfg, overrides
 
 
 def describe(
-    cfg: ExperimentConfig, steps: Sequence[Step], surveyed: Sequence[Sequence[Surveyed]], *, every_cell: bool
+    cfg: ExperimentConfig,
+    overrides: SortedOverrides,
+    steps: Sequence[Step],
+    surveyed: Sequence[Sequence[Surveyed]],
+    *,
+    every_cell: bool,
 ) -> str:
     """The state of each step, and with ``every_cell`` each cell that is not finished, as text."""
     lines = [f"{cfg.title} ({cfg.dataset})"]
+    presets = [text for text in overrides.stages["train_classifier"] if text.startswith(f"{PRESET}=")]
+    if cfg.methods and presets and presets[0] != f"{PRESET}=null":
+        lines.append(describe_preset(parse(presets[:1])[0].value()))
     for step, cells in zip(steps, surveyed, strict=True):
         counts = ", ".join(f"{n} {state}" for state, n in Counter(cell.state for cell in cells).items())
         lines.append(f"{step.title}: {counts}{_duration(cells)}")
@@ -121,7 +129,7 @@ def _report(cfg: ExperimentConfig, overrides: SortedOverrides, surveyed: Sequenc
     if not cfg.methods or cfg.tune:
         return True
     if IMAGE_ONLY not in cfg.methods:
-        logger.info("Without image_only among the methods there is nothing to compare them with.")
+        logger.info("No differences: methods has no image_only, which the others are compared with.")
     return _call("predict_testset", overrides.stages["predict_testset"]) and _call(
         "evaluate_methods", overrides.stages["evaluate_methods"]
     )
@@ -130,5 +138,5 @@ def _report(cfg: ExperimentConfig, overrides: SortedOverrides, surveyed: Sequenc
 def _call(stage: str, arguments: Sequence[str]) -> bool:
     """Run a stage's entry script in a process of its own, its output on ours; whether it succeeded."""
     sys.stdout.flush()
-    command = [sys.executable, str(ROOT / f"main_{stage}.py"), *arguments]
+    command = [sys.executable, str(PROJECT / f"main_{stage}.py"), *arguments]
     return subprocess.run(command, check=False).returncode == 0

@@ -19,14 +19,13 @@ SORT_ABOVE = 8
 
 @dataclass(frozen=True)
 class RecommenderAUC:
-    """Mean over users of the share of (held-out item, negative item) pairs in the right order.
+    """Mean over ``n_users`` of the share of (held-out item, negative item) pairs in the right order.
 
     Attributes:
         strict: A tie counts as a loss, as in Cornac.
         half_credit: A tie counts one half.
-        n_users: Users the means are over.
-        n_users_skipped: Users with held-out interactions who cannot be scored: none of their interactions is left for
-            training, none of the held-out items occurs in training, or no item is negative for them.
+        n_users_skipped: Users with held-out interactions who cannot be scored: they have no training interaction, no
+            held-out item that occurs in training, or no negative item.
     """
 
     strict: float
@@ -74,10 +73,7 @@ def recommender_auc(
 
 
 def _chunk_auc(
-    scores: np.ndarray,
-    train: tuple[np.ndarray, np.ndarray],
-    test: tuple[np.ndarray, np.ndarray],
-    occurs: np.ndarray,
+    scores: np.ndarray, train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], occurs: np.ndarray
 ) -> np.ndarray:
     """Strict and half-credit AUC of those users of a chunk who can be scored, [m, 2] float64.
 
@@ -94,8 +90,7 @@ def _chunk_auc(
         if n_pairs:
             negative = occurs.copy()
             negative[known] = negative[held_out] = False
-            count = _count_sorted if len(held_out) > SORT_ABOVE else _count
-            below, tied = count(row, negative, row[held_out])
+            below, tied = _count(row, negative, row[held_out])
             values.append((below / n_pairs, (below + tied / 2) / n_pairs))
     return np.array(values).reshape(-1, 2)
 
@@ -108,20 +103,9 @@ def _count(row: np.ndarray, negative: np.ndarray, positives: np.ndarray) -> tupl
         negative: Which of them are negatives, [n_items] bool.
         positives: Scores of the held-out items, [k].
     """
-    below = tied = 0
-    for score in positives:
-        lower = row < score
-        lower &= negative
-        below += int(np.count_nonzero(lower))
-        equal = row == score
-        equal &= negative
-        if equal.any():  # seldom, and faster to see than to count
-            tied += int(np.count_nonzero(equal))
-    return below, tied
-
-
-def _count_sorted(row: np.ndarray, negative: np.ndarray, positives: np.ndarray) -> tuple[int, int]:
-    """What ``_count`` counts, faster for many positives."""
-    ordered = np.sort(row[negative])
-    below, not_above = (int(np.searchsorted(ordered, positives, side=side).sum()) for side in ("left", "right"))
-    return below, not_above - below
+    if len(positives) > SORT_ABOVE:
+        ordered = np.sort(row[negative])
+        below, not_above = (int(np.searchsorted(ordered, positives, side=side).sum()) for side in ("left", "right"))
+        return below, not_above - below
+    column = positives[:, None]
+    return int(np.count_nonzero((row < column) & negative)), int(np.count_nonzero((row == column) & negative))

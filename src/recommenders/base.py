@@ -1,10 +1,21 @@
 """The one interface all CF models share."""
 
-from dataclasses import dataclass
-from typing import Protocol
+from __future__ import annotations
 
-import numpy as np
-from scipy import sparse
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from omegaconf import MISSING
+
+from src.config.classifiers import TrainerConfig
+from src.config.setting import setting
+from src.errors import ConfigError
+
+if TYPE_CHECKING:  # --help needs none of them
+    from collections.abc import Sequence
+
+    import numpy as np
+    from scipy import sparse
 
 
 @dataclass(frozen=True)
@@ -19,10 +30,10 @@ class Recommender(Protocol):
     """A CF model: fitted on a binary user x item matrix, it scores all items for a user.
 
     Attributes:
-        curve: Training curve, one row a logged step (``step``, ``train/loss``, ...); empty if the model has none.
+        curve: Training curve, one row for each logged step (``step``, ``train/loss``, ...); empty without one.
     """
 
-    curve: list[dict[str, float]]
+    curve: Sequence[dict[str, float]] = ()
 
     def fit(self, matrix: sparse.csr_matrix, seed: int) -> None:
         """Learn from ``matrix``, [n_users, n_items]; ``seed`` is the only source of randomness."""
@@ -32,3 +43,18 @@ class Recommender(Protocol):
 
     def item_factors(self) -> Factors | None:
         """Vectors and biases in the order of the matrix's columns; None for a model without vectors."""
+
+
+@dataclass
+class RecommenderConfig:
+    """What every CF model has; a model adds its own settings in a subclass and builds itself."""
+
+    has_vectors: ClassVar[bool] = True
+
+    name: str = setting(MISSING, "shown in tables and directory names")
+    n_factors: int = setting(64, "f, size of an item vector", within="[1, inf)")
+    auc_holdout: float = setting(0.2, "share of the train items' interactions held out for the AUC", within="(0, 1)")
+
+    def build(self, trainer: TrainerConfig) -> Recommender:
+        """The model; raises ``ConfigError`` for settings that do not fit together."""
+        raise ConfigError(f"recommender={self.name} is none of configs/recommender/*.yaml.")

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from src.artifacts import ITEM_ID, USER_ID
+from src.artifacts import ITEM_IDX, USER_IDX
+from src.data.folds import renumber
 from src.errors import DataError
 
 
@@ -16,12 +17,10 @@ class UserItem:
 
     Attributes:
         matrix: CSR, [n_users, n_items] float32, every stored value 1, column indices sorted within a row.
-        user_id: Row names, sorted strings, [n_users].
-        item_id: Column names, sorted strings, [n_items].
+        item_id: Column names, strings in the order of the item table, [n_items].
     """
 
     matrix: sparse.csr_matrix
-    user_id: np.ndarray
     item_id: np.ndarray
 
     @property
@@ -30,46 +29,37 @@ class UserItem:
         return count_users(self.matrix)
 
 
-def build_user_item(interactions: pd.DataFrame, item_ids: np.ndarray | None = None) -> UserItem:
-    """Turn a table of interactions into a matrix; the order and repetition of its rows do not matter.
+def build_user_item(interactions: pd.DataFrame, item_id: np.ndarray) -> UserItem:
+    """Turn a table of interactions into a matrix of the users and items that occur, in the order of their numbers.
 
     Args:
-        interactions: Columns ``user_id`` and ``item_id``.
-        item_ids: The items that become columns; others are left out. By default every item that occurs.
+        interactions: ``user_idx, item_idx``; the order and repetition of rows do not matter.
+        item_id: Names of all items by their numbers.
 
     Raises:
         DataError: There is no interaction.
     """
-    if item_ids is not None:
-        interactions = interactions[interactions[ITEM_ID].isin(item_ids).to_numpy()]
     if interactions.empty:
         raise DataError(
             "A CF model needs interactions, but the train items of this fold have none; check report.json of the "
             "prepared dataset, or train with method=image_only, which needs none."
         )
-    users, user_idx = _names_and_index(interactions[USER_ID])
-    items, item_idx = _names_and_index(interactions[ITEM_ID])
-    if item_ids is not None:
-        known, items = items, np.unique(np.asarray(item_ids, dtype=np.str_))
-        item_idx = np.searchsorted(items, known)[item_idx]
-    matrix = sparse.coo_matrix(
-        (np.ones(len(user_idx), dtype=np.float32), (user_idx, item_idx)), shape=(len(users), len(items))
-    ).tocsr()
-    return UserItem(_binary(matrix), users, items)
+    users, row = renumber(interactions[USER_IDX].to_numpy())
+    items, column = renumber(interactions[ITEM_IDX].to_numpy())
+    entries = np.ones(len(row), dtype=np.float32), (row, column)
+    matrix = sparse.csr_matrix(entries, shape=(len(users), len(items)))  # sums repetitions
+    matrix.sort_indices()
+    matrix.data[:] = 1.0
+    return UserItem(matrix, np.asarray(item_id)[items].astype(np.str_))
 
 
 def hold_out(
     matrix: sparse.csr_matrix, share: float, rng: np.random.Generator
 ) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
     """Split the interactions at random into two matrices of the same shape: the rest, and ``share`` of them."""
-    entries = matrix.tocoo()
-    held = np.zeros(entries.nnz, dtype=bool)
-    held[rng.permutation(entries.nnz)[: np.ceil(share * entries.nnz).astype(int)]] = True
-    rest, test = (
-        sparse.coo_matrix((entries.data[keep], (entries.row[keep], entries.col[keep])), shape=matrix.shape).tocsr()
-        for keep in (~held, held)
-    )
-    return _binary(rest), _binary(test)
+    held = np.zeros(matrix.nnz, dtype=bool)
+    held[rng.permutation(matrix.nnz)[: np.ceil(share * matrix.nnz).astype(int)]] = True
+    return _only(matrix, ~held), _only(matrix, held)
 
 
 def count_users(matrix: sparse.csr_matrix) -> np.ndarray:
@@ -93,15 +83,7 @@ def rows_of(matrix: sparse.csr_matrix, users: np.ndarray) -> tuple[np.ndarray, n
     return matrix.indices[position].astype(np.int64), offsets
 
 
-def _names_and_index(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Distinct values, sorted, and the place of each row's value among them: the strings are touched once each."""
-    used = column.astype("category").cat.remove_unused_categories().cat
-    names, place = np.unique(used.categories.to_numpy(dtype=np.str_), return_inverse=True)
-    return names, place.astype(np.int32)[used.codes.to_numpy()]
-
-
-def _binary(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
-    matrix.sum_duplicates()
-    matrix.sort_indices()
-    matrix.data[:] = 1.0
-    return matrix
+def _only(matrix: sparse.csr_matrix, chosen: np.ndarray) -> sparse.csr_matrix:
+    """A matrix with some of its entries, [nnz] bool."""
+    before = np.concatenate([[0], np.cumsum(chosen, dtype=matrix.indptr.dtype)]).astype(matrix.indptr.dtype)
+    return sparse.csr_matrix((matrix.data[chosen], matrix.indices[chosen], before[matrix.indptr]), shape=matrix.shape)

@@ -8,59 +8,50 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from src.artifacts import (
-    CURVES_FILE,
-    PRECHECK_FILE,
-    PREPARED,
-    VECTORS_FILE,
-    ItemVectors,
-    load_json,
-    save_json,
-    save_text,
-)
-from src.config import RecommenderTrainingConfig
-from src.data.folds import TRAIN, FoldData, open_fold
+from src.artifacts import CURVES_FILE, PREPARED, VECTORS_FILE, ItemVectors
+from src.config.setting import check
+from src.config.stages import RecommenderTrainingConfig
+from src.data.folds import FoldData, open_fold
+from src.files import save_text
+from src.randomness import derive_seed
 from src.recommenders.auc import recommender_auc
-from src.recommenders.build import build_recommender, check_recommender
 from src.recommenders.interactions import UserItem, build_user_item, hold_out
-from src.recommenders.locate import RecommenderRun
-from src.runs import Run, content_hash, derive_seed, is_primary_process, plain
+from src.recommenders.run import dataset_dir, recommender_run
+from src.runs import Run, is_primary_process
 
 logger = logging.getLogger(__name__)
 
 
-def train_recommender(cfg: RecommenderTrainingConfig) -> dict[str, Any]:
+def train_recommender(cfg: RecommenderTrainingConfig) -> tuple[Run, FoldData]:
     """Train and measure one CF model on one fold; a finished run is reported, not repeated.
 
     Returns:
-        The content of ``metrics.json``, and under ``pre_check`` what the vectors know of the labels.
+        The run, whose ``metrics.json`` has the AUC, and the fold.
 
     Raises:
-        ConfigError: A setting is out of range.
+        ConfigError: Settings do not fit together.
         DataError: The fold's train items have no interactions.
     """
-    check_recommender(cfg.recommender)
-    dataset_dir = Path(cfg.outputs_dir) / cfg.dataset.name
-    data = open_fold(dataset_dir / PREPARED, cfg.fold, cfg.leaks)
-    user_item = build_user_item(data.train_interactions)
-    located = RecommenderRun(dataset_dir, cfg.recommender, cfg.fold, cfg.seed, data.interactions_digest, cfg.leaks)
-    with Run(located.parent, located.name, located.definition, force=cfg.force) as run:
+    check(cfg)
+    data = open_fold(dataset_dir(cfg) / PREPARED, cfg.fold, cfg.leaks)
+    user_item = build_user_item(data.train_interactions, data.items["item_id"].to_numpy())
+    run = recommender_run(cfg, data.interactions_digest)
+    with run.locked(force=cfg.force):
         if run.finished:
             logger.info("%s is finished; force=true trains it anew.", run.directory)
-        else:
-            metrics = {**_measure(cfg, user_item), **_count(user_item)}
-            _export(cfg, user_item, run.directory)
-            if not is_primary_process():  # of several that fitted together, the first one writes
-                return metrics
+            return run, data
+        metrics = {**_measure(cfg, user_item), **_count(user_item)}
+        _export(cfg, user_item, run.directory)
+        if is_primary_process():  # of several that fitted together, the first one writes
             run.finish(cfg, metrics)
-        return {**run.metrics(), "pre_check": _precheck(cfg, data, run.directory)}
+    return run, data
 
 
 def _measure(cfg: RecommenderTrainingConfig, user_item: UserItem) -> dict[str, Any]:
     """Fit on the interactions that are not held out, and compute the AUC on the others."""
     rng = np.random.default_rng(derive_seed(cfg.seed, "recommender hold-out"))
     train, test = hold_out(user_item.matrix, cfg.recommender.auc_holdout, rng)
-    model = build_recommender(cfg.recommender, cfg.trainer)
+    model = cfg.recommender.build(cfg.trainer)
     logger.info(
         "Fitting %s on %d of %d interactions for its AUC.", cfg.recommender.name, train.nnz, train.nnz + test.nnz
     )
@@ -74,7 +65,7 @@ def _measure(cfg: RecommenderTrainingConfig, user_item: UserItem) -> dict[str, A
 
 def _export(cfg: RecommenderTrainingConfig, user_item: UserItem, directory: Path) -> None:
     """Fit on all interactions, and write item vectors and the training curve, if the model has them."""
-    model = build_recommender(cfg.recommender, cfg.trainer)
+    model = cfg.recommender.build(cfg.trainer)
     logger.info("Fitting %s on all %d interactions.", cfg.recommender.name, user_item.matrix.nnz)
     model.fit(user_item.matrix, derive_seed(cfg.seed, "recommender exported"))
     factors = model.item_factors()
@@ -95,23 +86,3 @@ def _count(user_item: UserItem) -> dict[str, int]:
         "n_interactions": user_item.matrix.nnz,
         "n_users_with_one_interaction": int((np.diff(user_item.matrix.indptr) == 1).sum()),
     }
-
-
-def _precheck(cfg: RecommenderTrainingConfig, data: FoldData, directory: Path) -> dict[str, float] | None:
-    """What the exported vectors know of the labels; kept beside them, and redone when labels or settings changed."""
-    from src.recommenders.precheck import compute_precheck
-
-    if not (directory / VECTORS_FILE).is_file():
-        return None
-    items = data.split(TRAIN)
-    known = items["labels"].map(lambda names: None if names is None else list(names))
-    inputs = [items["item_id"].tolist(), items["image_group"].tolist(), known.tolist(), data.label_names]
-    digest = content_hash({"cf2label": plain(cfg.cf2label), "items": inputs})
-    path = directory / PRECHECK_FILE
-    if path.is_file() and (saved := load_json(path))["digest"] == digest:
-        result: dict[str, float] = saved["result"]
-        return result
-    result = compute_precheck(ItemVectors.load(directory / VECTORS_FILE), data, cfg.cf2label, cfg.seed)
-    logger.info("Pre-check, what the vectors know of the labels: %s", result)
-    save_json(path, {"digest": digest, "result": result})
-    return result

@@ -12,7 +12,6 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from src.classifiers import fine_tuning
 from src.classifiers.train import train_classifier
 from src.entry import compose_config
 
@@ -40,10 +39,4 @@ class KeepGradients(lightning.Callback):
 
 if __name__ == "__main__":
     path, *overrides = sys.argv[1:]
-    make = fine_tuning.checkpoint_callbacks
-    fine_tuning.checkpoint_callbacks = lambda *args, **settings: [
-        *make(*args, **settings),
-        FrozenBatchNorm(),
-        KeepGradients(path),
-    ]
-    train_classifier(compose_config("train_classifier", overrides))
+    train_classifier(compose_config("train_classifier", overrides), [FrozenBatchNorm(), KeepGradients(path)])

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from src.artifacts import CURVES_FILE, METRICS_FILE, load_json
+from src.artifacts import CURVES_FILE, METRICS_FILE
+from src.files import load_json
 from tests.pipeline import ROOT
 
 pytestmark = pytest.mark.slow

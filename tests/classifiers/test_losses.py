@@ -6,13 +6,11 @@ import torch.nn.functional as F
 
 from src.classifiers.losses import (
     MAX_EXPONENT,
-    asymmetric_loss,
     classification_loss,
     positive_weights,
     reconstruction_loss,
     triplet_loss,
 )
-from src.config import LossConfig
 
 
 def test_classification_loss_by_hand():
@@ -26,24 +24,6 @@ def test_soft_targets_mix_both_terms():
     logits, weight = torch.tensor([[1.5]]), torch.tensor([2.0])
     both = [classification_loss(logits, torch.tensor([[target]]), weight) for target in (0.0, 0.3, 1.0)]
     assert torch.allclose(both[1], 0.7 * both[0] + 0.3 * both[2])
-
-
-def test_asymmetric_loss_without_focus_is_cross_entropy():
-    logits, targets = torch.randn(5, 4), torch.rand(5, 4)
-    weight, cfg = torch.rand(4) + 0.5, LossConfig(gamma_positive=0, gamma_negative=0, probability_margin=0)
-    torch.testing.assert_close(
-        asymmetric_loss(logits, targets, weight, cfg), classification_loss(logits, targets, weight)
-    )
-
-
-def test_asymmetric_loss_by_hand_and_of_extreme_logits():
-    logits = torch.tensor([[0.0, 0.0]])
-    loss = asymmetric_loss(logits, torch.tensor([[1.0, 0.0]]), torch.tensor([3.0, 5.0]), LossConfig())
-    assert loss.item() == pytest.approx((3 * math.log(2) - 0.45**4 * math.log(0.55)) / 2, rel=1e-5)
-    far = torch.tensor([[200.0, -200.0]], requires_grad=True)
-    asymmetric_loss(far, torch.tensor([[0.0, 1.0]]), torch.ones(2), LossConfig()).sum().backward()
-    assert torch.isfinite(far.grad).all()
-    assert asymmetric_loss(torch.tensor([[-3.0]]), torch.zeros(1, 1), torch.ones(1), LossConfig()).item() == 0.0
 
 
 def test_positive_weights_of_each_scheme():

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from src.artifacts import load_yaml
 from src.classifiers.search import search
-from src.config import ClassifierTrainingConfig, MethodConfig, SearchConfig
+from src.config.classifiers import AdamWCosineConfig, MethodConfig, SearchConfig
+from src.config.stages import ClassifierTrainingConfig
 from src.errors import ConfigError
+from src.files import load_yaml
 
 
 def config(n_trials=10, **method):
@@ -19,9 +20,9 @@ def config(n_trials=10, **method):
     }
     settings = {"name": "mtl", "trials": [{"alpha": 0.02}, {"alpha": 5.0}], "search": space} | method
     cfg = ClassifierTrainingConfig(
-        method=MethodConfig(**settings), study="tune", n_trials=n_trials, epochs=4, image_size=32
+        method=MethodConfig(**settings), study="tune", tune=True, n_trials=n_trials, epochs=4, image_size=32
     )
-    cfg.optimizer = type("Optimizer", (), {"lr": 0.1})()
+    cfg.optimizer = AdamWCosineConfig(lr=0.1)
     return cfg
 
 
@@ -74,7 +75,9 @@ def test_bad_trials_are_pruned_but_listed_ones_are_not(tmp_path):
     def attempt(cfg, settings, pruner):
         for epoch in range(cfg.epochs):
             metrics = {"val/mAP": objective(settings) + 0.01 * epoch}
-            pruner.on_train_epoch_end(SimpleNamespace(callback_metrics=metrics, current_epoch=epoch), None)
+            pruner.on_train_epoch_end(
+                SimpleNamespace(callback_metrics=metrics, current_epoch=epoch, max_epochs=cfg.epochs), None
+            )
         return objective(settings)
 
     trials = search(config(n_trials=12), tmp_path / "a.sqlite", attempt)
@@ -93,7 +96,15 @@ def test_a_method_that_says_nothing_of_where_to_search(tmp_path):
 
 @pytest.mark.slow
 def test_the_command_searches_and_writes_the_choice(pipeline, tmp_path):
-    overrides = ("settings=tune", f"tuned_dir={tmp_path}", "n_trials=3", "epochs=3", "method.trials=[{alpha: 0.1}]")
+    overrides = (
+        "tune=true",
+        "study=tune",
+        "seed=100",
+        f"tuned_dir={tmp_path}",
+        "n_trials=3",
+        "epochs=3",
+        "method.trials=[{alpha: 0.1}]",
+    )
     shutil.copytree(pipeline.outputs_dir / "tiny", tmp_path / "copy")
     pipeline.run("train_recommender", "seed=100")
     chosen = pipeline.classify("mtl_uniform", *overrides)

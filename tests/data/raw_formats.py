@@ -3,16 +3,51 @@
 import gzip
 import json
 import shutil
+import tempfile
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 from PIL import Image
 
-from src.config import AmazonConfig, MovieLensConfig, PinterestConfig, TabularConfig
-from src.data.sources.raw import downloaded_path
+from src.artifacts import INTERACTIONS_FILE, ITEMS_FILE, USERS_FILE
+from src.config.datasets import AmazonConfig, MovieLensConfig, PinterestConfig, TabularConfig
+from src.data.preparation.interactions import write_interactions
+from src.data.sources import get_source
+from src.data.sources.raw import RawTables, downloaded_path
+from src.data.tables.engine import open_engine
 from tests.data.raw_samples import ROOT
+
+
+def read_source(cfg: Any) -> RawTables:
+    """The tables of a source, with the interactions as a data frame."""
+    source = get_source(cfg.source)
+    with tempfile.TemporaryDirectory() as folder, open_engine(source.raw_files(cfg), Path(folder)) as engine:
+        raw = source.read(cfg, engine)
+        rows = [] if raw.interactions is None else raw.interactions.fetchall()
+    return replace(raw, interactions=pd.DataFrame(rows, columns=["user_id", "item_id"], dtype=object))
+
+
+def clean(raw: RawTables, least: int = 1) -> tuple[list[list[str]], dict[str, int]]:
+    """The pairs that prepare keeps of a source's interactions, by name, and what it drops."""
+    ids = sorted({item for item in raw.items["item_id"] if item})
+    with tempfile.TemporaryDirectory() as name, open_engine([], Path(name)) as engine:
+        folder = Path(name)
+        pairs = engine.keep(pa.Table.from_pandas(raw.interactions.astype("str"), preserve_index=False), "given")
+        cleaned = write_interactions(pairs, ids, least, engine, folder)
+        return read_pairs(folder, ids), cleaned.dropped
+
+
+def read_pairs(prepared: Path, item_ids: Any = None) -> list[list[str]]:
+    """The interactions of a prepared dataset by name, in the order of the file."""
+    users = pd.read_parquet(prepared / USERS_FILE)["user_id"].tolist()
+    items = pd.read_parquet(prepared / ITEMS_FILE)["item_id"].tolist() if item_ids is None else item_ids
+    table = pd.read_parquet(prepared / INTERACTIONS_FILE)
+    assert table.dtypes.astype(str).to_dict() == {"user_idx": "int32", "item_idx": "int32"}
+    return [[users[user], items[item]] for user, item in table.itertuples(index=False)]
 
 
 def write_amazon(folder: Path, reviews: Iterable[str], products: Iterable[str]) -> AmazonConfig:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from src.data.prepare import prepare_dataset
+from src.data.preparation.prepare import prepare_dataset
 from src.entry import compose_config
 
 ROOT = Path(__file__).parents[2]

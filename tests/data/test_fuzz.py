@@ -10,15 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from src.config import TabularConfig
-from src.data.catalog import clean_items, filter_labels, merge_rare_labels
-from src.data.decode import RefusedImageError
-from src.data.images import load_image
-from src.data.interactions import clean_interactions
+from src.config.datasets import TabularConfig
+from src.data.images.decode import RefusedImageError
+from src.data.images.files import load_image
+from src.data.preparation.catalog import clean_items, filter_labels, merge_rare_labels
 from src.data.sources import get_source
 from src.data.sources.raw import downloaded_path
 from src.errors import UserError
-from tests.data.raw_formats import write_amazon, write_movielens, write_pinterest, write_tabular
+from tests.data.raw_formats import clean, read_source, write_amazon, write_movielens, write_pinterest, write_tabular
 from tests.data.raw_samples import (
     CATEGORIES,
     MOVIES_1M,
@@ -62,8 +61,9 @@ def damaged(content, changes):
 def check_contract(cfg):
     """Read and clean as prepare does; anything but success or an error of ours is a defect."""
     try:
-        raw = get_source(cfg.source).read(cfg)
+        raw = read_source(cfg)
         items, _ = clean_items(raw.items, cfg)
+        pairs, _ = clean(raw)
     except UserError:
         return False
     assert items["item_id"].is_unique
@@ -72,14 +72,12 @@ def check_contract(cfg):
         assert path is None or isinstance(path, str) or path != path
         assert labels is None or (labels == sorted(set(labels)) and "" not in labels)
         "".join([item, *(labels or ())]).encode()  # half a character could not be saved
-    for name in ("user_id", "item_id"):
-        categories = raw.interactions[name].cat.categories.tolist()
-        assert categories == sorted(set(categories))
+    named = {tuple(pair) for pair in raw.interactions.itertuples(index=False)}
+    assert pairs == sorted(map(list, {pair for pair in named if pair[0] and pair[1] in set(items["item_id"])}))
     assert all(
         url.startswith(("http://", "https://")) and downloaded_path(url) == k for k, url in raw.image_urls.items()
     )
     assert all(isinstance(count, int) and count >= 0 for count in raw.dropped.values())
-    clean_interactions(raw, items["item_id"], 1)
     items, _ = merge_rare_labels(items.assign(image_path="x"), 2, cfg.label_levels)
     try:
         filter_labels(items, 1)
@@ -155,7 +153,7 @@ def test_random_bytes(tmp_path, which, content, compressed):
         "pinterest": lambda: write_pinterest(folder, REPINS, URLS, CATEGORIES),
         "tabular": lambda: write_tabular(folder, [("i1", "a.png")], [("u", "i1")]),
     }[which]()
-    for path in get_source(cfg.source).files(cfg):
+    for path in get_source(cfg.source).raw_files(cfg):
         whole = path.read_bytes()
         path.write_bytes(gzip.compress(content) if compressed else content)
         check_contract(cfg)

@@ -9,15 +9,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from src.config import PrepareConfig, TabularConfig
-from src.data.decode import RefusedImageError
-from src.data.images import load_image
-from src.data.prepare import prepare_dataset
-from src.data.sources import get_source
+from src.config.datasets import TabularConfig
+from src.config.stages import PrepareConfig
+from src.data.images.decode import RefusedImageError
+from src.data.images.files import load_image
+from src.data.images.store import ImageStore
+from src.data.preparation.prepare import prepare_dataset
 from src.data.sources.raw import downloaded_path
-from src.data.store import ImageStore
 from src.errors import ConfigError, DataError
-from tests.data.raw_formats import write_amazon, write_image, write_movielens, write_tabular
+from tests.data.raw_formats import read_pairs, read_source, write_amazon, write_image, write_movielens, write_tabular
 
 IDS = [
     "../../x",
@@ -64,7 +64,15 @@ def prepare(tmp_path, monkeypatch):
         names = {path.relative_to(outputs).as_posix() for path in outputs.rglob("*") if path.is_file()}
         assert names == {f"{dataset.name}/prepared.lock"} | {
             f"{dataset.name}/prepared/{name}"
-            for name in ("items.parquet", "interactions.parquet", "labels.json", "report.json", "report.md", *BINARY)
+            for name in (
+                "items.parquet",
+                "interactions.parquet",
+                "users.parquet",
+                "labels.json",
+                "report.json",
+                "report.md",
+                *BINARY,
+            )
         }
         return prepared, json.loads((prepared / "report.json").read_text())
 
@@ -79,8 +87,7 @@ def test_hostile_ids_through_prepare(tmp_path, prepare):
         write_image(cfg.images_dir, f"{place}.png", place * 10)
     prepared, report = prepare(cfg)
     assert pd.read_parquet(prepared / "items.parquet")["item_id"].tolist() == sorted(IDS)
-    pairs = pd.read_parquet(prepared / "interactions.parquet").astype(str)
-    assert pairs["user_id"].tolist() == pairs["item_id"].tolist() == sorted(IDS)
+    assert read_pairs(prepared) == [[name, name] for name in sorted(IDS)]
     store = ImageStore.open(prepared / "images")
     assert sorted(store.item_id.tolist()) == sorted(IDS)
     assert store.rows(IDS).tolist() == [sorted(IDS).index(name) for name in IDS]
@@ -102,8 +109,7 @@ def test_nul_in_an_id(place, tmp_path, prepare):
             prepare(cfg)
     else:
         prepared, _ = prepare(cfg)
-        pairs = pd.read_parquet(prepared / "interactions.parquet").astype(str).values.tolist()
-        assert pairs == [["u", "a"], ["u\0", "b"]]  # two users
+        assert read_pairs(prepared) == [["u", "a"], ["u\0", "b"]]  # two users
 
 
 def test_hostile_image_paths_through_prepare(tmp_path, prepare):
@@ -155,7 +161,7 @@ def test_hostile_film_ids(ending, tmp_path, prepare):
     assert items.loc[items["image_path"].notna(), "item_id"].tolist() == ["-rf", "Case", "a b", "case", "Ünïcødé 😀"]
     leaving = report["images"]["refused"]["path leaves images_dir"]["examples"]
     assert leaving == ["../../x", "/etc/passwd", "x/../../y"]
-    assert pd.read_parquet(prepared / "interactions.parquet")["item_id"].tolist() == sorted(ids)
+    assert [item for _, item in read_pairs(prepared)] == sorted(ids)
 
 
 def test_code_in_metadata_is_counted_and_not_run(tmp_path, prepare):
@@ -247,4 +253,4 @@ def test_settings_that_contradict_each_other(changes, message, tmp_path):
     for name, value in changes.items():
         setattr(cfg, name, value)
     with pytest.raises(ConfigError, match=message):
-        get_source("tabular").read(cfg)
+        read_source(cfg)

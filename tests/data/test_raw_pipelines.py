@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 
 from src.artifacts import Predictions
-from src.config import PrepareConfig
+from src.config.stages import PrepareConfig
 from src.data.folds import TEST, load_items
-from src.data.prepare import prepare_dataset
+from src.data.preparation.prepare import prepare_dataset
 from src.data.sources.raw import downloaded_path
 from tests.data.raw_formats import (
+    read_pairs,
     tiny_as_amazon,
     tiny_as_movielens,
     tiny_as_pinterest,
@@ -50,7 +51,7 @@ def prepare(dataset, tmp_path):
     report = json.loads((prepared / "report.json").read_text())
     items = pd.read_parquet(prepared / "items.parquet")
     labels = {k: None if v is None else list(v) for k, v in zip(items["item_id"], items["labels"], strict=True)}
-    pairs = pd.read_parquet(prepared / "interactions.parquet").astype(str).values.tolist()
+    pairs = read_pairs(prepared)
     return report, labels, items.set_index("item_id"), pairs
 
 
@@ -208,7 +209,7 @@ def test_the_tiny_dataset_is_the_same_in_every_format(name, tmp_path):
     assert len(expected) == 40
     assert items["image_path"].notna().all()
     pd.testing.assert_frame_equal(items.drop(columns="image_path"), expected.drop(columns="image_path"))
-    assert pairs == pd.read_parquet(original / "interactions.parquet").astype(str).values.tolist()
+    assert pairs == read_pairs(original)
     assert report["statistics"] == json.loads((original / "report.json").read_text())["statistics"]
 
 

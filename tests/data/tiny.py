@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from src.config import PrepareConfig, TabularConfig
+from src.config.datasets import TabularConfig
+from src.config.stages import PrepareConfig
 
 HEIGHT, WIDTH = 48, 40
 CLASSES = ("fire", "forest", "sea", "night")

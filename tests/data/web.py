@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from src.config import TabularConfig
+from src.config.datasets import TabularConfig
 
 BLOCK = 1 << 14
 

@@ -15,7 +15,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from src.artifacts import Predictions
-from src.deployment.finished_run import choose_run
+from src.classifiers.finished_run import FinishedRun
+from src.deployment.calibration import calibration_of
 from src.errors import ConfigError
 
 HEAVY = ("torch", "torchvision", "lightning", "hydra", "timm", "pandas", "sklearn", "src")
@@ -23,10 +24,10 @@ HEAVY = ("torch", "torchvision", "lightning", "hydra", "timm", "pandas", "sklear
 
 @pytest.mark.slow
 def test_the_onnx_models_scores_and_probabilities_are_the_runs(trained, tmp_path):
-    folder = Path(trained.run("predict_testset", "export=onnx")["results"])
-    run = choose_run(trained.outputs_dir / "tiny", "main", None)
+    folder = Path(trained.run("use_model", "export=onnx")["results"])
+    run = FinishedRun.choose(trained.outputs_dir / "tiny", "main", None)
     predictions = Predictions.load(run.directory / "predictions.npz")
-    probabilities = run.calibration(64).probabilities(predictions.scores)
+    probabilities = calibration_of(run, 64).probabilities(predictions.scores)
     items = pd.read_parquet(trained.outputs_dir / "tiny" / "prepared" / "items.parquet").set_index("item_id")
     sources = [next(trained.raw_dir.rglob(items.loc[item, "image_path"])) for item in predictions.item_id]
     code = (
@@ -39,7 +40,7 @@ def test_the_onnx_models_scores_and_probabilities_are_the_runs(trained, tmp_path
     *rows, failed = json.loads(answer.stdout)
     found = np.array([list(row["probabilities"].values()) for row in rows])
     np.testing.assert_allclose(found, probabilities, atol=1e-4)
-    thresholds = run.calibration(64).thresholds
+    thresholds = calibration_of(run, 64).thresholds
     assert [row["labels"] for row in rows] == [
         [label for label, p, t in zip(predictions.labels, row, thresholds, strict=True) if p >= t] for row in found
     ]
@@ -54,7 +55,7 @@ def test_the_onnx_models_scores_and_probabilities_are_the_runs(trained, tmp_path
     session = onnxruntime.InferenceSession(folder / "model.onnx")
     images = np.random.default_rng(0).integers(0, 256, (5, 3, 24, 24), dtype=np.uint8)
     with torch.inference_mode():
-        expected = run.network()(torch.from_numpy(images) / 255)[0].sigmoid().numpy()
+        expected = run.network(torch.from_numpy(images) / 255)[0].sigmoid().numpy()
     for n in (1, 5):  # the batch is dynamic
         np.testing.assert_allclose(session.run(["scores"], {"images": images[:n]})[0], expected[:n], atol=1e-4)
     card = (folder / "README.md").read_text()
@@ -64,11 +65,11 @@ def test_the_onnx_models_scores_and_probabilities_are_the_runs(trained, tmp_path
 
 @pytest.mark.slow
 def test_the_torch_program_and_the_weights(trained, tmp_path):
-    run = choose_run(trained.outputs_dir / "tiny", "main", None)
+    run = FinishedRun.choose(trained.outputs_dir / "tiny", "main", None)
     images = np.random.default_rng(0).integers(0, 256, (3, 3, 24, 24), dtype=np.uint8)
     with torch.inference_mode():
-        expected = run.network()(torch.from_numpy(images) / 255)[0].sigmoid().numpy()
-    folder = Path(trained.run("predict_testset", "export=torch_export")["results"])
+        expected = run.network(torch.from_numpy(images) / 255)[0].sigmoid().numpy()
+    folder = Path(trained.run("use_model", "export=torch_export")["results"])
     path = tmp_path / "a.png"
     Image.fromarray(np.random.default_rng(1).integers(0, 256, (40, 30, 3), dtype=np.uint8)).save(path)
     code = (
@@ -79,8 +80,8 @@ def test_the_torch_program_and_the_weights(trained, tmp_path):
     assert int(answer.stdout) == expected.shape[1]
     program = torch.export.load(folder / "model.pt2").module()
     np.testing.assert_allclose(program(torch.from_numpy(images))[0].detach().numpy(), expected, atol=1e-5)
-    weights = load_file(Path(trained.run("predict_testset", "export=safetensors")["results"]) / "model.safetensors")
-    network = run.network()
+    weights = load_file(Path(trained.run("use_model", "export=safetensors")["results"]) / "model.safetensors")
+    network = run.network
     assert not any(name.startswith("cf_head") for name in weights)
     for name, value in weights.items():
         assert torch.equal(value, network.state_dict()[name])
@@ -88,4 +89,4 @@ def test_the_torch_program_and_the_weights(trained, tmp_path):
 
 def test_an_unknown_format_is_answered_with_the_known_ones(trained):
     with pytest.raises(ConfigError, match="export should be one of onnx, torch_export, safetensors"):
-        trained.run("predict_testset", "export=tflite")
+        trained.run("use_model", "export=tflite")

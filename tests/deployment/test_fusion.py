@@ -5,11 +5,12 @@ import shutil
 import numpy as np
 import pytest
 
-from src.artifacts import PREPARED, Predictions, load_json, load_yaml
+from src.artifacts import PREPARED, Predictions
 from src.data.folds import TEST, VAL, open_fold
 from src.deployment.fusion import CFScores
 from src.errors import ArtifactError
-from src.evaluation.metrics import mean_average_precision
+from src.evaluation.statistics.metrics import mean_average_precision
+from src.files import load_json, load_yaml
 
 LEAKY = "leaks=[held_out_interactions]"
 

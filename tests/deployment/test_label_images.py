@@ -10,13 +10,14 @@ import pytest
 from PIL import Image
 
 from src.artifacts import Predictions
-from src.data.new_images import find_images
-from src.deployment.finished_run import choose_run
+from src.classifiers.finished_run import FinishedRun
+from src.data.images.new_images import find_images
+from src.deployment.calibration import calibration_of
 from src.errors import ArtifactError, ConfigError, DataError
 
 
 def label(pipeline, images, *overrides):
-    metrics = pipeline.run("predict_testset", f"images={images}", *overrides)
+    metrics = pipeline.run("use_model", f"images={images}", *overrides)
     folder = Path(metrics["results"])
     with (folder / "labels.csv").open() as stream:
         table = {Path(row["image"]).name: row for row in csv.DictReader(stream)}
@@ -26,7 +27,7 @@ def label(pipeline, images, *overrides):
 
 def test_the_test_sets_images_get_the_test_stages_scores(trained, tmp_path):
     trained.run("predict_testset")
-    run = choose_run(trained.outputs_dir / "tiny", "main", None)
+    run = FinishedRun.choose(trained.outputs_dir / "tiny", "main", None)
     predictions = Predictions.load(run.directory / "predictions.npz")
     items = pd.read_parquet(trained.outputs_dir / "tiny" / "prepared" / "items.parquet").set_index("item_id")
     (tmp_path / "new" / "below").mkdir(parents=True)
@@ -36,7 +37,7 @@ def test_the_test_sets_images_get_the_test_stages_scores(trained, tmp_path):
         (folder / f"{item}{source.suffix}").write_bytes(source.read_bytes())
     metrics, table, lines, folder = label(trained, tmp_path / "new", "top_k=2", "features=true", "batch_size=7")
     assert (metrics["n_labelled"], metrics["n_failed"]) == (len(predictions.item_id), 0)
-    calibration = run.calibration(64)
+    calibration = calibration_of(run, 64)
     probabilities = calibration.probabilities(predictions.scores)
     by_item = {Path(line["image"]).stem: line for line in lines}
     for item, expected in zip(predictions.item_id, probabilities, strict=True):
@@ -56,8 +57,8 @@ def test_the_test_sets_images_get_the_test_stages_scores(trained, tmp_path):
 
 
 def test_cf_vectors_come_back_in_the_cf_models_own_space(trained):
-    run = choose_run(trained.outputs_dir / "tiny", "main", None)
-    mean, deviation = run.cf_scale()
+    run = FinishedRun.choose(trained.outputs_dir / "tiny", "main", None)
+    mean, deviation = run.network.heads.cf_scale.numpy()
     vectors = np.load(next((trained.outputs_dir / "tiny" / "recommender" / "vae").glob("*/item_vectors.npz")))[
         "vectors"
     ]
@@ -106,7 +107,7 @@ def test_what_is_not_there_is_named(trained, pipeline, tmp_path):
         label(trained, tmp_path, f"run={tmp_path}")
     with pytest.raises(ArtifactError, match="holds no finished fine-tuning run"):
         label(trained, tmp_path, f"run={trained.outputs_dir}/tiny/classifier/mtl_uniform/none")
-    with pytest.raises(ConfigError, match="top_k should be at least 1"):
+    with pytest.raises(ConfigError, match="top_k should be in"):
         label(trained, tmp_path, "top_k=0")
 
 

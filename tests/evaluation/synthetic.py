@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from src.artifacts import Predictions, save_yaml
-from src.evaluation.paired_fold import PairedFold
+from src.artifacts import Predictions
+from src.evaluation.statistics.paired_fold import PairedFold
+from src.files import save_yaml
 
 
 def simulate_fold(
@@ -73,6 +74,14 @@ def describe_run(
     run: str, method: str, ratio: float = 1.0, fold: int = 0, seed: int = 0, **more: Any
 ) -> dict[str, Any]:
     """One entry of ``results.yaml``."""
-    entry = {"run": run, "method": method, "backbone": "net_a", "image_size": 64, "label_ratio": ratio, "alpha": None}
+    entry = {
+        "run": run,
+        "task": "classification",
+        "method": method,
+        "backbone": "net_a",
+        "image_size": 64,
+        "label_ratio": ratio,
+        "alpha": None,
+    }
     entry |= {"distill_lambda": None, "recommender": None, "fold": fold, "seed": seed, "study": "main"}
     return entry | more

@@ -8,11 +8,13 @@ import shutil
 import numpy as np
 import pytest
 
-from src.artifacts import Predictions, save_yaml
-from src.config import DatasetConfig, EvaluateConfig
-from src.errors import ArtifactError, ConfigError
+from src.artifacts import Predictions
+from src.config.datasets import DatasetConfig
+from src.config.stages import EvaluateConfig
+from src.errors import ArtifactError
 from src.evaluation.evaluate import evaluate
-from src.evaluation.metrics import mean_average_precision
+from src.evaluation.statistics.metrics import mean_average_precision
+from src.files import save_yaml
 from tests.evaluation.synthetic import write_outputs
 
 EFFECTS = {"mtl_loss": 1.5, "image_only": 0.0, "sequential": 0.0}
@@ -151,8 +153,6 @@ def test_nothing_to_evaluate_names_the_command(tmp_path):
         evaluate(_config(tmp_path, dataset="all"))
     with pytest.raises(ArtifactError, match=r"run `python main_predict_testset.py dataset=toys study=main` first"):
         evaluate(_config(tmp_path))
-    with pytest.raises(ConfigError, match="protocol should be one of valid, paper, but is 'bayes'"):
-        evaluate(_config(tmp_path, protocol="bayes"))
 
 
 def test_another_study_has_a_folder_of_its_own(tmp_path):

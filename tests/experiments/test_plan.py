@@ -35,7 +35,7 @@ def test_controls_need_a_cf2label_of_their_own_vectors_and_a_teacher():
         ("CF models", ("vae",)),
         ("CF2Label", ("cf2label",)),
         ("CF2Label, shuffled vectors", ("cf2label",)),
-        ("image_only", ("image_only",)),
+        ("image_only, for soft labels", ("image_only",)),
         ("methods", ("cf_distill", "distill_shuffled", "pseudo_label")),
     ]
 
@@ -43,6 +43,13 @@ def test_controls_need_a_cf2label_of_their_own_vectors_and_a_teacher():
 def test_what_a_tuned_method_needs_is_itself_not_tuned():
     steps = steps_of("experiment=tune", "methods=[cf_distill]")
     assert [(step.title, step.cells[0].config.tune) for step in steps[1:]] == [("CF2Label", False), ("methods", True)]
+
+
+def test_a_tuned_teacher_is_trained_once_more_as_it_was_tuned():
+    steps = steps_of("experiment=tune", "methods=[image_only,pseudo_label]")
+    assert [(step.choices[0], step.cells[0].config.tune) for step in steps] == [
+        *[("image_only", True), ("image_only", False), ("pseudo_label", True)]
+    ]
 
 
 def test_only_methods_with_a_cf_loss_are_swept_over_alpha():
@@ -58,7 +65,7 @@ def test_cells_are_all_combinations_and_share_what_the_command_says():
     assert {(cfg.fold, cfg.seed, cfg.label_ratio) for cfg in configs} == {
         (fold, seed, ratio) for fold in (0, 1, 2) for seed in (0, 7) for ratio in (0.2, 1.0)
     }
-    assert all(cfg.epochs == 3 and cfg.recommender_seed == cfg.seed and cfg.image_size == 48 for cfg in configs)
+    assert all(cfg.epochs == 3 and cfg.recommender_seed == cfg.seed and cfg.image_size == 128 for cfg in configs)
     assert {"method=image_only", "label_ratio=0.2,1.0", "fold=0,1,2", "seed=0,7", "epochs=3"} <= set(step.arguments)
 
 

@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from src.artifacts import CURVES_FILE, METRICS_FILE, VECTORS_FILE, ItemVectors, load_json
+from src.artifacts import CURVES_FILE, METRICS_FILE, VECTORS_FILE, ItemVectors
+from src.files import load_json
 from tests.pipeline import ROOT
 
 pytestmark = pytest.mark.slow

@@ -16,7 +16,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from src.config import DownloadConfig
+from src.config.stages import DownloadConfig
 from src.data.download.part import Begun, Part
 
 BLOCK = 1 << 16

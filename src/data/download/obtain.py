@@ -15,12 +15,15 @@ import requests
 from filelock import FileLock
 from tqdm import tqdm
 
-from src.config import DatasetConfig, DownloadConfig
-from src.data.decode import RefusedImageError
+from src.config.datasets import DatasetConfig
+from src.config.stages import DownloadConfig
 from src.data.download.fetch import Fetched, FetchError, Wanted, fetch, hash_file, open_session, verify
 from src.data.download.records import RECORDS_FILE, Record, Records
-from src.data.images import load_image
-from src.data.sources import RawTables, get_source
+from src.data.images.decode import RefusedImageError
+from src.data.images.files import load_image
+from src.data.sources import get_source
+from src.data.sources.raw import RawTables
+from src.data.tables.engine import open_engine
 from src.errors import ConfigError, DataError
 
 logger = logging.getLogger(__name__)
@@ -51,7 +54,9 @@ def download_dataset(dataset: DatasetConfig, cfg: DownloadConfig) -> None:
         fetcher = _Fetcher(session, dataset, cfg, records)
         for name, url in raw_files.items():
             fetcher.raw_file(name, url)
-        raw: RawTables = get_source(dataset.source).read(dataset)
+        source = get_source(dataset.source)
+        with open_engine(source.raw_files(dataset), raw_dir) as engine:
+            raw: RawTables = source.read(dataset, engine)
         if not raw.image_urls and not dataset.raw_urls:
             raise DataError(f"Nothing of {dataset.name} can be downloaded. {dataset.obtain}")
         fetcher.images(raw.image_urls)

@@ -8,8 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from src.artifacts import save_text
 from src.errors import DataError
+from src.files import save_text
 
 RECORDS_FILE = "downloads.jsonl"
 

@@ -1,21 +1,21 @@
-"""Sources of raw data, by the name that ``dataset.source`` gives."""
+"""Sources of raw data: ``dataset.source`` names the module that has ``raw_files`` and ``read``."""
 
-from src.data.sources import amazon, movielens, pinterest, tabular
-from src.data.sources.raw import RawTables, Source
+import importlib
+import pkgutil
+from typing import Any
+
 from src.errors import ConfigError
 
-__all__ = ["SOURCES", "RawTables", "Source", "get_source"]
 
-SOURCES: dict[str, Source] = {
-    "amazon": Source(amazon.raw_files, amazon.read),
-    "movielens": Source(movielens.raw_files, movielens.read),
-    "pinterest": Source(pinterest.raw_files, pinterest.read),
-    "tabular": Source(tabular.raw_files, tabular.read),
-}
+def get_source(name: str) -> Any:
+    """The source's module; raises ``ConfigError`` naming all of them when there is none.
 
-
-def get_source(name: str) -> Source:
-    """The source called ``name``; raises ``ConfigError`` naming all of them when there is none."""
-    if name not in SOURCES:
-        raise ConfigError(f"dataset.source should be one of {', '.join(sorted(SOURCES))}, but is {name!r}.")
-    return SOURCES[name]
+    It has ``raw_files(cfg)``, the files that ``read`` would read, for the fingerprint; and ``read(cfg, engine)``, the
+    ``RawTables``.
+    """
+    known = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    module = importlib.import_module(f"{__name__}.{name}") if name in known else None
+    if not hasattr(module, "read"):
+        sources = [one for one in known if hasattr(importlib.import_module(f"{__name__}.{one}"), "read")]
+        raise ConfigError(f"dataset.source should be one of {', '.join(sources)}, but is {name!r}.")
+    return module

@@ -9,27 +9,23 @@ import html
 import json
 import re
 import zlib
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from itertools import islice
-from multiprocessing import get_context
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
+import pyarrow as pa
 
-from src.config import AmazonConfig
+from src.config.datasets import AmazonConfig
 from src.data.sources.literals import MAX_LINE_BYTES, parse_literal
-from src.data.sources.pairs import as_ids
-from src.data.sources.raw import WEB, RawTables, downloaded_path, require_file
+from src.data.sources.raw import RawTables, downloaded_path, web_address
+from src.data.tables.engine import Engine
+from src.data.tables.read import require_file
 from src.errors import DataError
-from src.machine import n_cores
 
 ASIN = re.compile(rb"""["']asin["']\s*:\s*(?=(?:'([^'\\]*+)'|"([^"\\]*+)")\s*[,}]|)""")
 PLACEHOLDER = "no-img-sm"  # in the address of the picture that says there is none
 LEVEL = " + "  # between the levels of a label
-CHUNK_LINES = 2000
-ALONE_LINES = 10_000  # parsed before other processes are started, which takes seconds
 
 
 class Product(NamedTuple):
@@ -40,12 +36,15 @@ class Product(NamedTuple):
     labels: list[str] | None
 
 
+UNWANTED = Product("", None, None)
+
+
 def raw_files(cfg: AmazonConfig) -> list[Path]:
     """The two files; raises ``DataError`` when one is missing."""
     return [require_file(Path(cfg.raw_dir) / name, cfg) for name in (cfg.reviews_file, cfg.metadata_file)]
 
 
-def read(cfg: AmazonConfig) -> RawTables:
+def read(cfg: AmazonConfig, engine: Engine) -> RawTables:
     """Read reviews, then the metadata of reviewed products.
 
     A product without metadata stays, without image and with unknown labels: it still teaches CF.
@@ -54,13 +53,13 @@ def read(cfg: AmazonConfig) -> RawTables:
         DataError: A file is missing or damaged, or holds no review.
     """
     reviews, metadata = raw_files(cfg)
-    interactions, damaged_reviews = read_reviews(reviews)
-    asins = interactions["item_id"].cat.categories
-    products, dropped = read_products(metadata, set(asins) - {""}, cfg)
+    users, reviewed, damaged_reviews = read_reviews(reviews)
+    asins = sorted(set(reviewed) - {""})
+    products, dropped = read_products(metadata, set(asins), cfg)
     urls = {}
     placeholders = 0
     rows = []
-    for asin in asins[asins != ""]:
+    for asin in asins:
         product = products.get(asin, Product(asin, None, None))
         path = None
         if product.image_url and PLACEHOLDER in product.image_url:
@@ -69,7 +68,8 @@ def read(cfg: AmazonConfig) -> RawTables:
             path = downloaded_path(product.image_url)
             urls[path] = product.image_url
         rows.append((asin, path, product.labels, None))
-    items = pd.DataFrame(rows, columns=["item_id", "image_path", "labels", "image_group"]).astype(object)
+    items = pd.DataFrame(rows, columns=["item_id", "image_path", "labels", "image_group"], dtype=object)
+    interactions = engine.keep(pa.table({"user_id": users, "item_id": reviewed}), "reviews")
     dropped |= {
         "reviews_that_cannot_be_read": damaged_reviews,
         "images_that_are_placeholders": placeholders,
@@ -78,17 +78,17 @@ def read(cfg: AmazonConfig) -> RawTables:
     return RawTables(items, interactions, dropped, urls)
 
 
-def read_reviews(path: Path) -> tuple[pd.DataFrame, int]:
+def read_reviews(path: Path) -> tuple[list[str], list[str], int]:
     """Who reviewed what, and how many lines cannot be read; raises ``DataError`` when none can."""
     users, items, damaged = [], [], 0
     for line in _lines(path):
         try:
             review = json.loads(line)
-            user, item = review["reviewerID"], review["asin"]
-        except (ValueError, KeyError, TypeError, RecursionError):
+            user, item = review["reviewerID"].strip(), review["asin"].strip()
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             damaged += 1
             continue
-        if all(isinstance(name, str) and name.isprintable() for name in (user, item)):
+        if user.isprintable() and item.isprintable():
             users.append(user)
             items.append(item)
         else:
@@ -98,23 +98,17 @@ def read_reviews(path: Path) -> tuple[pd.DataFrame, int]:
             f"{path} should hold one review a line as JSON with reviewerID and asin, but none of {damaged} line(s) "
             "does; get it again."
         )
-    return pd.DataFrame({"user_id": as_ids(pd.Series(users)), "item_id": as_ids(pd.Series(items))}), damaged
+    return users, items, damaged
 
 
 def read_products(path: Path, wanted: set[str], cfg: AmazonConfig) -> tuple[dict[str, Product], dict[str, int]]:
-    """Parse the metadata of ``wanted`` products on all cores; the first of several lines of a product counts."""
+    """Parse the metadata of ``wanted`` products; the first of several lines of a product counts."""
     products: dict[str, Product] = {}
     counts = {"metadata_of_products_without_reviews": 0, "metadata_that_cannot_be_read": 0, "metadata_repeated": 0}
     wanted_bytes = {asin.encode() for asin in wanted}
 
-    def relevant() -> Iterator[bytes]:
-        for line in _lines(path):
-            if may_concern(line, wanted_bytes):
-                yield line
-            else:
-                counts["metadata_of_products_without_reviews"] += 1
-
-    for product in _parse_all(relevant(), cfg):
+    for line in _lines(path):
+        product = parse_product(line, cfg.root, cfg.drop_leaf) if may_concern(line, wanted_bytes) else UNWANTED
         if product is None:
             counts["metadata_that_cannot_be_read"] += 1
         elif product.asin not in wanted:
@@ -150,7 +144,7 @@ def parse_product(line: bytes, root: str, drop_leaf: bool) -> Product | None:
     url = _plain(url) if isinstance(url, str) else ""
     paths = [path for path in _as_paths(record.get("categories")) if path[0] == root]
     labels = sorted({label for path in paths for label in path_labels(path, drop_leaf)}) if paths else None
-    return Product(asin.strip(), url if url.startswith(WEB) else None, labels)
+    return Product(asin.strip(), web_address(url), labels)
 
 
 def path_labels(path: list[str], drop_leaf: bool) -> Iterator[str]:
@@ -179,26 +173,6 @@ def _plain(text: str) -> str:
     """Text with entities resolved and blanks for what cannot be printed (half a surrogate pair cannot be saved)."""
     text = html.unescape(text)
     return (text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)).strip()
-
-
-def _parse_all(lines: Iterable[bytes], cfg: AmazonConfig) -> Iterator[Product | None]:
-    """Parse lines in order, in other processes once there are enough of them to be worth it."""
-    lines = iter(lines)
-    alone = ALONE_LINES if n_cores() > 1 else None
-    for line in islice(lines, alone):
-        yield parse_product(line, cfg.root, cfg.drop_leaf)
-    with ProcessPoolExecutor(n_cores(), mp_context=get_context("spawn")) as pool:
-        waiting = []
-        while chunk := list(islice(lines, CHUNK_LINES)):
-            waiting.append(pool.submit(_parse_chunk, chunk, cfg.root, cfg.drop_leaf))
-            if len(waiting) > 2 * n_cores():
-                yield from waiting.pop(0).result()
-        for future in waiting:
-            yield from future.result()
-
-
-def _parse_chunk(lines: list[bytes], root: str, drop_leaf: bool) -> list[Product | None]:
-    return [parse_product(line, root, drop_leaf) for line in lines]
 
 
 def _lines(path: Path) -> Iterator[bytes]:

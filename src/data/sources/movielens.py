@@ -5,12 +5,16 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from src.config import MovieLensConfig
-from src.data.sources.pairs import Delimited, read_columns
-from src.data.sources.raw import RawTables, as_text, read_table, require_file
+from src.config.datasets import MovieLensConfig
+from src.data.sources.raw import RawTables
+from src.data.tables.columns import as_text, at_least
+from src.data.tables.engine import Engine
+from src.data.tables.read import read_table, require_file
+from src.data.tables.text import Dialect
 from src.errors import DataError
 
 NO_GENRE = "(no genres listed)"
+RATING_COLUMNS = ("userId", "movieId", "rating", "timestamp")
 
 
 class Files(NamedTuple):
@@ -48,30 +52,23 @@ def find_release(cfg: MovieLensConfig) -> Files:
     return found[0]
 
 
-def read(cfg: MovieLensConfig) -> RawTables:
+def read(cfg: MovieLensConfig, engine: Engine) -> RawTables:
     """Read movies and ratings; a film whose genres are not listed has unknown labels.
 
     Raises:
         DataError: A table is missing or damaged.
     """
     files = find_release(cfg)
-    movies, dropped = _read_movies(files.movies)
-    ratings, damaged = _read_ratings(files.ratings)
-    dropped["ratings_that_cannot_be_read"] = damaged
-    if cfg.min_rating is not None:
-        high = ratings["rating"] >= cfg.min_rating  # a missing rating is not
-        dropped["ratings_below_min_rating"] = int((~high).sum())
-        ratings = ratings[high]
-    items = pd.DataFrame(
-        {
-            "item_id": movies["movieId"],
-            "image_path": movies["movieId"] + ".jpg",
-            "labels": [_genres(text) for text in movies["genres"]],
-            "image_group": None,
-        },
-        dtype=object,
-    )
-    return RawTables(items, ratings[["user_id", "item_id"]], dropped)
+    movies, damaged = _read_movies(files.movies, engine)
+    dropped = {"movies_that_cannot_be_read": damaged}
+    wanted = {"user_id": ("userId", "source"), "item_id": ("movieId", "source"), "rating": ("rating", "source")}
+    dialect = Dialect("::", columns=RATING_COLUMNS, quote="") if files.ratings.suffix == ".dat" else Dialect(",")
+    ratings, dropped["ratings_that_cannot_be_read"] = read_table(engine, files.ratings, wanted, dialect)
+    ratings, low = at_least(ratings.select(*map(as_text, wanted)), cfg.min_rating, files.ratings, "rating")
+    dropped |= {} if cfg.min_rating is None else {"ratings_below_min_rating": low}
+    rows = [(film, f"{film}.jpg", _genres(text), None) for film, text in movies]
+    items = pd.DataFrame(rows, columns=["item_id", "image_path", "labels", "image_group"], dtype=object)
+    return RawTables(items, ratings.select("user_id", "item_id"), dropped)
 
 
 def _genres(text: str) -> list[str] | None:
@@ -79,10 +76,12 @@ def _genres(text: str) -> list[str] | None:
     return None if not names or NO_GENRE in names else sorted(names)
 
 
-def _read_movies(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
+def _read_movies(path: Path, engine: Engine) -> tuple[list[tuple[str, str]], int]:
+    """Id and genres of each film, and how many lines cannot be read."""
     if path.suffix == ".csv":
-        columns = {"movieId": "source", "genres": "source"}
-        return read_table(path, columns).apply(as_text), {"movies_that_cannot_be_read": 0}
+        wanted = {"item_id": ("movieId", "source"), "labels": ("genres", "source")}
+        table, _ = read_table(engine, path, wanted, Dialect(",", fill=True))
+        return table.select(*map(as_text, wanted)).fetchall(), 0
     rows, damaged = [], 0
     for line in _decode(path).split("\n"):  # splitlines would part a title at some letters of Latin-1
         cells = line.split("::")
@@ -90,17 +89,7 @@ def _read_movies(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
             rows.append((cells[0].strip(), cells[-1].strip()))
         elif line.strip():
             damaged += 1
-    return pd.DataFrame(rows, columns=["movieId", "genres"], dtype=object), {"movies_that_cannot_be_read": damaged}
-
-
-def _read_ratings(path: Path) -> tuple[pd.DataFrame, int]:
-    if path.suffix == ".csv":
-        table, damaged = read_columns(path, Delimited(), ("userId", "movieId"), ("rating",))
-        return table.rename(columns={"userId": "user_id", "movieId": "item_id"}), damaged
-    # Read as parted by single colons, so that every second cell is empty: no reader of text tables takes "::".
-    columns = ("user_id", "empty1", "item_id", "empty2", "rating", "empty3", "timestamp")
-    layout = Delimited(":", columns, quoted=False)
-    return read_columns(path, layout, ("user_id", "item_id"), ("rating",))
+    return rows, damaged
 
 
 def _decode(path: Path) -> str:

@@ -6,14 +6,30 @@ the paper's 265,252 interactions for 27,080 images (9.8 each), so it is a settin
 
 from pathlib import Path
 
+import duckdb
 import pandas as pd
+from duckdb import ColumnExpression, ConstantExpression
 
-from src.config import PinterestConfig
-from src.data.sources.pairs import Delimited, read_columns
-from src.data.sources.raw import WEB, RawTables, downloaded_path, require_file
+from src.config.datasets import PinterestConfig
+from src.data.sources.raw import RawTables, downloaded_path, web_address
+from src.data.tables.columns import as_text
+from src.data.tables.engine import Engine
+from src.data.tables.read import read_table, require_file
+from src.data.tables.text import Dialect
 from src.errors import DataError
 
-REPIN_COLUMNS = ("pin_id", "user_id", "category_id", "board_id")
+# A pin's category is what most of its repins name; among equals, the first by name. Only those with a name have a vote.
+VOTES = """
+WITH named AS (SELECT item_id, name FROM repins LEFT JOIN names USING (label_id)),
+counts AS (SELECT item_id, name, count(*) AS n FROM named WHERE name IS NOT NULL GROUP BY ALL),
+ranked AS (
+    SELECT *, row_number() OVER (PARTITION BY item_id ORDER BY n DESC, name) AS place,
+        count(*) OVER (PARTITION BY item_id, n) > 1 AS tie
+    FROM counts),
+totals AS (SELECT item_id, count(*) AS n FROM named GROUP BY ALL)
+SELECT item_id, name, coalesce(ranked.n, 0) / totals.n, coalesce(tie, false)
+FROM totals LEFT JOIN (FROM ranked WHERE place = 1) AS ranked USING (item_id) ORDER BY item_id
+"""
 
 
 def raw_files(cfg: PinterestConfig) -> list[Path]:
@@ -22,83 +38,64 @@ def raw_files(cfg: PinterestConfig) -> list[Path]:
     return [require_file(Path(cfg.raw_dir) / name, cfg) for name in names]
 
 
-def read(cfg: PinterestConfig) -> RawTables:
+def read(cfg: PinterestConfig, engine: Engine) -> RawTables:
     """Read repins, image addresses and categories.
 
     Raises:
         DataError: A file is missing or damaged, or no pin has enough repins.
     """
     repins_path, urls_path, categories_path = raw_files(cfg)
-    repins, damaged = read_columns(repins_path, _layout(*REPIN_COLUMNS), REPIN_COLUMNS[:3])
-    dropped = {"repins_that_cannot_be_read": damaged}
-    counts = repins["pin_id"].cat.codes.value_counts()
-    kept = repins["pin_id"].cat.codes.isin(counts.index[counts >= cfg.min_repins]).to_numpy()
-    dropped["repins_of_pins_with_too_few"] = int((~kept).sum())
-    repins = repins[kept]
-    if repins.empty:
+    columns = {"item_id": "pin_id", "user_id": "user_id", "label_id": "category_id", "board_id": "board_id"}
+    repins, damaged = _read(engine, repins_path, columns)
+    counts = repins.aggregate("item_id, count(*) AS n").filter(
+        ColumnExpression("n") >= ConstantExpression(cfg.min_repins)
+    )
+    kept = engine.keep(repins.join(counts.set_alias("counts"), "item_id", how="semi"), "repins")
+    dropped = {"repins_that_cannot_be_read": damaged, "repins_of_pins_with_too_few": len(repins) - len(kept)}
+    if len(kept) == 0:
         raise DataError(
             f"{repins_path} should hold pins with at least {cfg.min_repins} repins, but holds none; set "
             "dataset.min_repins lower."
         )
-    repins = repins.assign(pin_id=repins["pin_id"].cat.remove_unused_categories())
-    names = _read_names(categories_path)
-    votes = vote(repins["pin_id"], repins["category_id"], names)
-    urls, damaged = read_columns(urls_path, _layout("pin_id", "url"), ("pin_id", "url"))
-    dropped["addresses_that_cannot_be_read"] = damaged
-    urls = urls[urls["pin_id"].isin(votes.index) & urls["url"].astype(str).str.startswith(WEB)]
-    dropped["addresses_repeated"] = int(urls["pin_id"].duplicated().sum())
-    address = urls.drop_duplicates("pin_id").set_index("pin_id")["url"].astype(str).to_dict()
-    unsure = votes["agreement"] < cfg.min_agreement
-    labels = [
-        [name] if isinstance(name, str) and not low else None for name, low in zip(votes["label"], unsure, strict=True)
+    table, _ = _read(engine, categories_path, {"name": "name", "label_id": "label_id"})
+    names = engine.keep(table.filter("name <> ''").aggregate("label_id, last(name) AS name"), "names")
+    if len(names) == 0:
+        raise DataError(
+            f"{categories_path} should hold one category a line as name|label_id, but holds none; get it again."
+        )
+    urls, dropped["addresses_that_cannot_be_read"] = _read(engine, urls_path, {"item_id": "pin_id", "url": "url"})
+    address: dict[str, str] = {}
+    known = urls.set_alias("urls").join(kept, "item_id", how="semi").fetchall()
+    found = [(pin, url) for pin, text in known if (url := web_address(text))]
+    for pin, url in found:
+        address.setdefault(pin, url)
+    dropped["addresses_repeated"] = len(found) - len(address)
+    votes = engine.connection.sql(VOTES).fetchall()
+    rows = [
+        (
+            pin,
+            downloaded_path(address[pin]) if pin in address else None,
+            [label] if label is not None and agreement >= cfg.min_agreement else None,
+            None,
+        )
+        for pin, label, agreement, _ in votes
     ]
-    paths = [downloaded_path(address[pin]) if pin in address else None for pin in votes.index]
-    items = pd.DataFrame(
-        {"item_id": votes.index.to_numpy(), "image_path": paths, "labels": labels, "image_group": None}, dtype=object
-    )
+    items = pd.DataFrame(rows, columns=["item_id", "image_path", "labels", "image_group"], dtype=object)
     notes = {
-        "average_agreement": float(votes["agreement"].mean()),
-        "pins_with_agreement_below_half": int((votes["agreement"] < 0.5).sum()),
-        "pins_whose_majority_is_a_tie": int(votes["tie"].sum()),
-        "pins_without_known_category": int(votes["label"].isna().sum()),
-        "pins_below_min_agreement": int((unsure & votes["label"].notna()).sum()),
+        "average_agreement": sum(agreement for _, _, agreement, _ in votes) / len(votes),
+        "pins_with_agreement_below_half": sum(agreement < 0.5 for _, _, agreement, _ in votes),
+        "pins_whose_majority_is_a_tie": sum(tie for *_, tie in votes),
+        "pins_without_known_category": sum(label is None for _, label, _, _ in votes),
+        "pins_below_min_agreement": sum(
+            label is not None and agreement < cfg.min_agreement for _, label, agreement, _ in votes
+        ),
     }
-    interactions = repins[["user_id", "pin_id"]].set_axis(["user_id", "item_id"], axis=1)
-    return RawTables(items, interactions, dropped, {downloaded_path(url): url for url in address.values()}, notes)
+    image_urls = {downloaded_path(url): url for url in address.values()}
+    return RawTables(items, kept.select("user_id", "item_id"), dropped, image_urls, notes)
 
 
-def vote(pin_id: pd.Series, category_id: pd.Series, names: dict[str, str]) -> pd.DataFrame:
-    """The category that most repins of a pin name; among equals, the first by name.
-
-    Args:
-        pin_id: Pin of each repin, categorical, every category in use.
-        category_id: Category of each repin, categorical.
-        names: Name of each known category; other categories have no vote.
-
-    Returns:
-        By pin: ``label`` (None without a known category), ``agreement`` (share of the pin's repins, 0 to 1), ``tie``.
-    """
-    filed = pd.DataFrame({"pin": pin_id, "label": category_id.astype(str).map(names)})
-    counts = filed.dropna().groupby(["pin", "label"], observed=True).size().rename("n").reset_index()
-    counts = counts.sort_values(["pin", "n", "label"], ascending=[True, False, True])
-    largest = counts["n"] == counts.groupby("pin", observed=True)["n"].transform("max")
-    winner = counts.drop_duplicates("pin").set_index("pin").reindex(pin_id.cat.categories)
-    return pd.DataFrame(
-        {
-            "label": winner["label"].astype(object).where(winner["label"].notna(), None),
-            "agreement": winner["n"].fillna(0) / filed.groupby("pin", observed=True).size(),
-            "tie": counts[largest].groupby("pin", observed=True).size().reindex(winner.index, fill_value=0) > 1,
-        }
-    )
-
-
-def _read_names(path: Path) -> dict[str, str]:
-    table, _ = read_columns(path, _layout("name", "label_id"), ("name", "label_id"))
-    names = {label: name for label, name in table[["label_id", "name"]].astype(str).itertuples(index=False) if name}
-    if not names:
-        raise DataError(f"{path} should hold one category a line as name|label_id, but holds none; get it again.")
-    return names
-
-
-def _layout(*columns: str) -> Delimited:
-    return Delimited("|", columns, quoted=False)
+def _read(engine: Engine, path: Path, columns: dict[str, str]) -> tuple[duckdb.DuckDBPyRelation, int]:
+    """Lines parted by |, without header and quotes: what to call each column, and its name in messages."""
+    wanted = {alias: (name, "source") for alias, name in columns.items()}
+    table, damaged = read_table(engine, path, wanted, Dialect("|", columns=list(columns.values()), quote=""))
+    return table.select(*map(as_text, columns)), damaged

@@ -1,38 +1,42 @@
-"""Any dataset that comes as two tables, items and interactions, in CSV or Parquet.
+"""Any dataset that comes as two tables, items and interactions, of any dialect.
 
-Labels in a CSV cell are names joined by ``label_separator``. An empty cell means that the labels are unknown; a cell
-that holds the separator alone (``|``) means that the item is known to have none. A Parquet column may hold text in the
-same way, or lists: null is unknown, an empty list is none. An image may be a path or a web address.
+Labels in a text cell are names joined by ``label_separator``, or a list as Python or JSON writes it. An empty cell
+means that the labels are unknown; a cell that holds the separator alone (``|``) means that the item is known to have
+none. In Parquet a column may also hold lists or whole numbers: null is unknown, an empty list is none. An image may be
+a path or a web address.
 """
 
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import duckdb
 import pandas as pd
+from duckdb import ColumnExpression
 
-from src.config import TabularConfig
-from src.data.sources.pairs import Delimited, no_pairs, read_columns, read_parquet_columns
-from src.data.sources.raw import (
-    WEB,
-    RawTables,
-    as_text,
-    column_names,
-    downloaded_path,
-    read_table,
-    require_columns,
-    require_file,
-)
+from src.config.datasets import TabularConfig
+from src.data.sources.labels import read_labels
+from src.data.sources.raw import RawTables, downloaded_path, web_address
+from src.data.tables.columns import as_text, at_least, exact_text
+from src.data.tables.engine import Engine
+from src.data.tables.read import parts_of, read_table, require_file
+from src.data.tables.text import Dialect
 from src.errors import ConfigError, DataError
+
+logger = logging.getLogger(__name__)
+
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def raw_files(cfg: TabularConfig) -> list[Path]:
-    """The tables that ``read`` reads; raises ``DataError`` when one is missing."""
-    names = [cfg.items_file] + ([cfg.interactions_file] if cfg.interactions_file else [])
-    return [require_file(Path(cfg.raw_dir) / name, cfg) for name in names]
+    """The files of the two tables; raises ``DataError`` when one is missing."""
+    return [part for path in _tables(cfg) for part in parts_of(path)]
 
 
-def read(cfg: TabularConfig) -> RawTables:
+def read(cfg: TabularConfig, engine: Engine) -> RawTables:
     """Read both tables.
 
     Raises:
@@ -43,94 +47,73 @@ def read(cfg: TabularConfig) -> RawTables:
         raise ConfigError("dataset.label_separator should be one or more characters, but is empty.")
     if len({cfg.user_column, cfg.item_column, cfg.rating_column}) < 3:
         raise ConfigError("dataset.user_column, item_column and rating_column should name different columns.")
-    paths = raw_files(cfg)
-    items, urls = _read_items(paths[0], cfg)
+    paths = _tables(cfg)
+    items, urls, short = _read_items(paths[0], cfg, engine)
+    dropped = {"item_cells_missing": short}
     if not cfg.interactions_file:
-        return RawTables(items, no_pairs(), image_urls=urls)
-    interactions, dropped = _read_interactions(paths[1], cfg)
-    return RawTables(items, interactions, dropped, urls)
+        return RawTables(items, None, dropped, urls)
+    interactions, counts = _read_interactions(paths[1], cfg, engine)
+    return RawTables(items, interactions, dropped | counts, urls)
 
 
-def _read_items(path: Path, cfg: TabularConfig) -> tuple[pd.DataFrame, dict[str, str]]:
-    columns = {cfg.item_column: "item_column", cfg.image_column: "image_column"}
+def _tables(cfg: TabularConfig) -> list[Path]:
+    names = [cfg.items_file] + ([cfg.interactions_file] if cfg.interactions_file else [])
+    return [require_file(Path(cfg.raw_dir) / name, cfg) for name in names]
+
+
+def _read_items(path: Path, cfg: TabularConfig, engine: Engine) -> tuple[pd.DataFrame, dict[str, str], int]:
+    wanted = {"item_id": (cfg.item_column, "item_column"), "image": (cfg.image_column, "image_column")}
     if cfg.value_columns:
-        columns |= dict.fromkeys(cfg.value_columns, "value_columns")
+        wanted |= {f"value{n}": (name, "value_columns") for n, name in enumerate(sorted(cfg.value_columns))}
     elif cfg.labels_column:
-        columns[cfg.labels_column] = "labels_column"
+        wanted["labels"] = (cfg.labels_column, "labels_column")
     if cfg.group_column:
-        columns[cfg.group_column] = "group_column"
-    table = read_table(path, columns)
-    image_path = as_text(table[cfg.image_column])
-    urls = {downloaded_path(text): text for text in image_path if text.startswith(WEB)}
-    paths = [downloaded_path(text) if text.startswith(WEB) else text or None for text in image_path]
-    items = pd.DataFrame({"item_id": as_text(table[cfg.item_column]), "image_path": pd.Series(paths, dtype=object)})
+        wanted["image_group"] = (cfg.group_column, "group_column")
+    table, short = read_table(engine, path, wanted, Dialect(cfg.delimiter, cfg.encoding, fill=True))
+    if short:
+        logger.warning("%s: %d row(s) end before their last cell; what is missing counts as empty.", path, short)
+    columns = {name: as_text(name) if "value" in name else ColumnExpression(name) for name in wanted}
+    columns |= {name: exact_text(table, name, path) for name in ("item_id", "image", "image_group") if name in wanted}
+    arrow = table.select(*columns.values()).to_arrow_table()
+    cells = dict(zip(wanted, (column.to_pylist() for column in arrow.columns), strict=True))
+    addresses = [web_address(image) for image in cells["image"]]
+    urls = {downloaded_path(url): url for url in addresses if url}
+    images = [
+        downloaded_path(url) if url else text or None for url, text in zip(addresses, cells["image"], strict=True)
+    ]
+    items: dict[str, Any] = {"item_id": cells["item_id"], "image_path": images, "labels": None, "image_group": None}
     if cfg.value_columns:
-        items["values"] = _read_values(table[cfg.value_columns], path)
-        items["labels"] = items["values"].map(lambda values: None if values is None else sorted(cfg.value_columns))
-    else:
-        items["labels"] = _read_labels(table[cfg.labels_column], path, cfg) if cfg.labels_column else None
-    group = as_text(table[cfg.group_column]) if cfg.group_column else pd.Series("", index=items.index, dtype=object)
-    items["image_group"] = group.where(group != "", None)
-    return items, urls
-
-
-def _read_labels(column: pd.Series, path: Path, cfg: TabularConfig) -> pd.Series:
-    def parse(cell: Any) -> list[str] | None:
-        if isinstance(cell, (list, tuple, np.ndarray)):
-            names = list(cell)
-            if not all(isinstance(name, str) for name in names):
-                raise DataError(f"{path}: a list in column {cfg.labels_column} should hold text, but is {names!r}.")
-        elif isinstance(cell, str):
-            if not cell.strip():
-                return None
-            names = cell.split(cfg.label_separator)
-        elif pd.isna(cell):
-            return None
-        else:
-            raise DataError(
-                f"{path}: column {cfg.labels_column} should hold names joined by {cfg.label_separator!r}, or lists, "
-                f"but holds {cell!r} ({type(cell).__name__})."
-            )
-        return sorted({name.strip() for name in names} - {""})
-
-    return pd.Series([parse(cell) for cell in column], index=column.index, dtype=object)
-
-
-def _read_values(table: pd.DataFrame, path: Path) -> pd.Series:
-    """One tuple of numbers an item, in the order of the sorted column names; None where a cell is empty."""
-    texts = table.map(lambda cell: "" if pd.isna(cell) else str(cell).strip())
-    numbers = texts.where(texts != "", None).apply(pd.to_numeric, errors="coerce").astype(np.float64)
-    wrong = (texts != "").to_numpy() & ~np.isfinite(numbers.to_numpy())
-    if wrong.any():
-        row, column = (int(place[0]) for place in np.nonzero(wrong))
-        raise DataError(
-            f"{path}: column {table.columns[column]} should hold numbers or nothing, but row {row + 1} holds "
-            f"{texts.iloc[row, column]!r}."
+        items["values"] = _numbers(
+            {name: cells[alias] for alias, (name, _) in wanted.items() if "value" in alias}, path
         )
-    rows = numbers[sorted(table.columns)].itertuples(index=False, name=None)
-    values = [None if any(map(np.isnan, numbers)) else numbers for numbers in rows]
-    return pd.Series(values, index=table.index, dtype=object)
+        items["labels"] = [None if own is None else sorted(cfg.value_columns) for own in items["values"]]
+    elif cfg.labels_column:
+        items["labels"] = read_labels(cells["labels"], cfg.label_separator, path, cfg.labels_column)
+    if cfg.group_column:
+        items["image_group"] = [group or None for group in cells["image_group"]]
+    index = range(len(images))
+    return pd.DataFrame({name: pd.Series(own, index, object) for name, own in items.items()}), urls, short
 
 
-def _read_interactions(path: Path, cfg: TabularConfig) -> tuple[pd.DataFrame, dict[str, int]]:
-    columns = {cfg.user_column: "user_column", cfg.item_column: "item_column"}
-    ids, numbers = list(columns), []
+def _numbers(columns: Mapping[str, Sequence[str]], path: Path) -> list[tuple[float, ...] | None]:
+    """One tuple of numbers an item, in the order of the columns; None where a cell is empty."""
+    for name, texts in columns.items():
+        for row, text in enumerate(texts, start=1):
+            if text.lower() not in ("", "nan") and not (NUMBER.fullmatch(text) and isfinite(float(text))):
+                raise DataError(f"{path}: column {name} should hold numbers or nothing, but row {row} holds {text!r}.")
+    rows = zip(*columns.values(), strict=True)
+    return [None if {"", "nan"} & {text.lower() for text in row} else tuple(map(float, row)) for row in rows]
+
+
+def _read_interactions(
+    path: Path, cfg: TabularConfig, engine: Engine
+) -> tuple[duckdb.DuckDBPyRelation, dict[str, int]]:
+    wanted = {"user_id": (cfg.user_column, "user_column"), "item_id": (cfg.item_column, "item_column")}
     if cfg.rating_column and cfg.min_rating is not None:
-        columns[cfg.rating_column] = "rating_column"
-        numbers = [cfg.rating_column]
-    require_columns(path, column_names(path), columns)
-    if path.suffix == ".parquet":
-        table, dropped = read_parquet_columns(path, ids, numbers), {}
-    else:
-        table, damaged = read_columns(path, Delimited(), ids, numbers)
-        dropped = {"interactions_with_a_wrong_number_of_cells": damaged}
-    if numbers:
-        rating = pd.to_numeric(table[cfg.rating_column], errors="coerce")
-        if rating.isna().any():
-            raise DataError(
-                f"{path}: column {cfg.rating_column} should hold numbers, but {int(rating.isna().sum())} row(s) hold "
-                f"none, the first of them row {int(rating.isna().to_numpy().argmax()) + 1}."
-            )
-        table = table[rating >= cfg.min_rating]
-        dropped["interactions_below_min_rating"] = int((rating < cfg.min_rating).sum())
-    return table[ids].set_axis(["user_id", "item_id"], axis=1), dropped
+        wanted["rating"] = (cfg.rating_column, "rating_column")
+    table, damaged = read_table(engine, path, wanted, Dialect(cfg.delimiter, cfg.encoding))
+    dropped = {"interactions_with_a_wrong_number_of_cells": damaged}
+    if "rating" in wanted:
+        table = table.select("user_id", "item_id", as_text("rating"))
+        table, dropped["interactions_below_min_rating"] = at_least(table, cfg.min_rating, path, str(cfg.rating_column))
+    return table.select(*(exact_text(table, name, path) for name in ("user_id", "item_id"))), dropped

@@ -1,0 +1,1 @@
+"""What a network learns from: targets, their weights, and batches."""

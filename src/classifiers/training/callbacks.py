@@ -1,0 +1,84 @@
+"""Callbacks: learning curves that survive a resume, checkpoints, averaged weights, early stopping."""
+
+import csv
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning
+from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+
+from src.artifacts import CURVES_FILE
+from src.classifiers.training.module import SELECTION_METRIC, MultitaskModule
+from src.config.stages import ClassifierTrainingConfig
+from src.errors import ConfigError
+from src.files import save_text
+
+
+class CurveRecorder(Callback):
+    """Writes the learning curves, a row for each epoch, as CSV, and keeps them in the checkpoint."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / CURVES_FILE
+        self._rows: list[dict[str, float]] = []
+        self._started = 0.0
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Start the epoch's clock."""
+        self._started = time.perf_counter()
+
+    def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Log the training speed to the loggers only; ``metrics.csv`` is the same in every repetition."""
+        rate = trainer.num_training_batches / (time.perf_counter() - self._started)
+        for logger in trainer.loggers:
+            logger.log_metrics({"train/steps_a_second": rate}, step=trainer.global_step)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Add the epoch that has ended."""
+        assert isinstance(pl_module, MultitaskModule)
+        row = pl_module.curve_row()
+        pl_module.log_dict({name: value for name, value in row.items() if name != "epoch"}, rank_zero_only=True)
+        self._rows = [*self._rows, row]
+        if not trainer.is_global_zero:
+            return
+        names = list(dict.fromkeys(name for row in self._rows for name in row))
+        table = io.StringIO()
+        writer = csv.DictWriter(table, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self._rows)
+        save_text(self._path, table.getvalue())
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows so far."""
+        return {"rows": self._rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the rows of a checkpoint."""
+        self._rows = state_dict["rows"]
+
+
+def build_callbacks(cfg: ClassifierTrainingConfig, directory: Path) -> list[Callback]:
+    """Learning curves, checkpoints and, if the config sets them, averaged weights and early stopping.
+
+    Each epoch's end saves the weights if they are the best, and all that a resume needs. With ``ema_decay`` validation
+    and the checkpoints' ``state_dict`` use the averaged weights.
+
+    Raises:
+        ConfigError: Early stopping would end the first of several phases.
+    """
+    callbacks: list[Callback] = []
+    if cfg.ema_decay:
+        callbacks.append(EMAWeightAveraging(decay=cfg.ema_decay))
+    patience, n_phases = cfg.early_stopping, len(cfg.method.phases)
+    if patience is not None:
+        if n_phases > 1:
+            raise ConfigError(f"early_stopping needs a method of one phase, but {cfg.method.name} has {n_phases}.")
+        callbacks.append(EarlyStopping(SELECTION_METRIC, mode="max", patience=patience, check_on_train_epoch_end=True))
+    common: dict[str, Any] = {"dirpath": directory, "enable_version_counter": False, "save_on_train_epoch_end": True}
+    weights_only = not cfg.ema_decay  # Lightning puts averaged weights into full checkpoints only
+    best = ModelCheckpoint(
+        filename="best", monitor=SELECTION_METRIC, mode="max", save_weights_only=weights_only, **common
+    )
+    last = ModelCheckpoint(filename="last", **common)
+    return [*callbacks, CurveRecorder(directory), best, last]  # the last checkpoint contains the best score

@@ -1,0 +1,1 @@
+"""Images: decoded, stored, cropped, coloured."""

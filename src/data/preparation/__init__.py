@@ -1,0 +1,1 @@
+"""From raw tables and images to a prepared dataset."""

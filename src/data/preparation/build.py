@@ -1,0 +1,91 @@
+"""What a prepared dataset is made of: source, cleaning, image store, report."""
+
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from src.artifacts import IMAGES_DIR, ITEM_COLUMNS, ITEMS_FILE, LABELS_FILE, REPORT_FILE
+from src.config.stages import PrepareConfig
+from src.data.download.records import RECORDS_FILE, Records
+from src.data.images.store import write_store
+from src.data.preparation.catalog import assign_groups, clean_items, count_labels, filter_labels, merge_rare_labels
+from src.data.preparation.interactions import write_interactions
+from src.data.preparation.label_figure import plot_items_per_label
+from src.data.preparation.report import describe_images, describe_items, render_report
+from src.data.preparation.statistics import describe
+from src.data.preparation.unmatched import warn_of_losses
+from src.data.sources import get_source
+from src.data.sources.labels import warn_of_twins
+from src.data.sources.raw import RawTables
+from src.data.tables.engine import open_engine
+from src.errors import DataError
+from src.files import save_json, save_table, save_text
+
+logger = logging.getLogger(__name__)
+
+REPORT_TEXT, LABEL_FIGURE = "report.md", "items_per_label"
+
+
+def build_dataset(cfg: PrepareConfig, target: Path) -> dict[str, Any]:
+    """Write all files but the manifest to ``target`` and return the report.
+
+    Raises:
+        DataError: A raw file is missing or not in the expected format, or nothing usable is left.
+    """
+    dataset = cfg.dataset
+    logger.info("Reading the tables of %s.", dataset.name)
+    source = get_source(dataset.source)
+    with open_engine(source.raw_files(dataset), target, cfg.memory_gb) as engine:
+        raw: RawTables = source.read(dataset, engine)
+        items, dropped = clean_items(raw.items.assign(values=raw.items.get("values")), dataset)
+        pairs = write_interactions(
+            raw.interactions, items["item_id"].tolist(), dataset.min_items_per_user, engine, target
+        )
+    warn_of_losses(raw.dropped | pairs.dropped, pairs.n_read)
+    warn_of_twins({name for names in items["labels"] if names is not None for name in names})
+
+    paths = {k: v for k, v in zip(items["item_id"], items["image_path"], strict=True) if isinstance(v, str)}
+    contents = write_store(target / IMAGES_DIR, paths, dataset, cfg.num_workers)
+    digests = contents.digests
+    if not digests:
+        reasons = Counter(contents.refused[path] for path in paths.values())
+        shown = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
+        example, folder = min(paths.values(), default=""), Path(dataset.images_dir)
+        better = f"; {folder.parent / example} is there: set dataset.images_dir={folder.parent}"
+        raise DataError(
+            f"At least one image in {dataset.images_dir} should be usable, but none of {len(paths)} is: "
+            f"{shown or 'the item table names none'}. Check dataset.images_dir and where image paths come from"
+            + (f", such as {example!r}" if example else "")
+            + (better if "\0" not in example and example and (folder.parent / example).is_file() else "")
+            + "."
+        )
+    items = items.assign(image_path=items["image_path"].where(items["image_path"].isin(digests.keys()), None))
+    items, merged_labels = merge_rare_labels(items, dataset.min_items_per_label, dataset.label_levels)
+    items, label_names, dropped_labels = filter_labels(items, dataset.min_items_per_label)
+    items = assign_groups(items, digests)
+
+    save_table(target / ITEMS_FILE, items[list(ITEM_COLUMNS)])
+    save_json(target / LABELS_FILE, label_names)
+    statistics = describe(items, pairs, label_names)
+    counts = count_labels(items)
+    refused = sum(path in contents.refused for path in paths.values())
+    records = Path(dataset.raw_dir) / RECORDS_FILE
+    report = {
+        "statistics": statistics,
+        "read": {"items": len(raw.items), "interactions": pairs.n_read},
+        "dropped": raw.dropped | dropped | pairs.dropped,
+        "items": describe_items(items, pairs.users_of_item, len(paths), refused),
+        "images": describe_images(paths, contents, dataset),
+        "labels": {"merged_into_parent": merged_labels, "dropped": dropped_labels},
+        "notes": raw.notes,
+        "downloads": Records(records).summary() if records.is_file() else {},
+        "items_per_label": {name: counts[name] for name in label_names},
+    }
+    save_json(target / REPORT_FILE, report)
+    save_text(target / REPORT_TEXT, render_report(report, dataset))
+    if cfg.figures:
+        plot_items_per_label(report["items_per_label"], statistics["gini_index"], target / LABEL_FIGURE, dataset.name)
+    for reason, entry in report["images"]["refused"].items():
+        logger.warning("%d image(s) refused: %s (%s).", entry["count"], reason, ", ".join(entry["examples"][:3]))
+    return report

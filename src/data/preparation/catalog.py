@@ -1,0 +1,163 @@
+"""Common cleaning of items: repeated ids, rare labels, image groups, and the parts that folds are made of."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+import pandas as pd
+
+from src.config.datasets import DatasetConfig
+from src.data.folds import N_PARTS
+from src.errors import DataError
+from src.randomness import hash_number
+
+
+def clean_items(items: pd.DataFrame, cfg: DatasetConfig) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Leave out rows without id, merge identical rows of one id, and sort by id.
+
+    Returns:
+        The items with unique ids, and what was dropped, as reason -> number of rows.
+
+    Raises:
+        DataError: Rows of one id contradict each other, an item of a single-label dataset has several labels, an id or
+            label holds a NUL character, or nothing is left.
+    """
+    empty = items["item_id"] == ""
+    counts = {"items_with_an_empty_id": int(empty.sum())}
+    items = items[~empty]
+    comparable = items.assign(labels=items["labels"].map(lambda names: None if names is None else tuple(names)))
+    distinct = items[~comparable.duplicated()]
+    conflicting = distinct.loc[distinct["item_id"].duplicated(), "item_id"].unique()
+    if len(conflicting):
+        raise DataError(
+            f"Each item should have one row, but rows differ for {len(conflicting)} id(s): {_some(conflicting)}. "
+            "Merge or remove them."
+        )
+    counts["items_repeated"] = len(items) - len(distinct)
+    if distinct.empty:
+        raise DataError("The item table should have at least one item with an id, but has none.")
+    named = zip(distinct["item_id"], distinct["labels"], strict=True)
+    nul = [repr(item) for item, labels in named if any("\0" in text for text in (item, *(labels or ())))]
+    if nul:  # arrays of text would cut it off the end
+        raise DataError(f"Ids and labels should hold no NUL character, but those of {len(nul)} do: {_some(nul)}.")
+    if cfg.single_label:
+        several = distinct.loc[distinct["labels"].map(lambda names: names is not None and len(names) > 1), "item_id"]
+        if len(several):
+            raise DataError(
+                f"With dataset.single_label an item should have one label, but {len(several)} have more: "
+                f"{_some(several)}. Correct them or set dataset.single_label=false."
+            )
+    return distinct.sort_values("item_id").reset_index(drop=True), counts
+
+
+def filter_labels(items: pd.DataFrame, min_items_per_label: int) -> tuple[pd.DataFrame, list[str], dict[str, int]]:
+    """Drop labels of too few items with image; an item that loses its last label is then known to have none.
+
+    Args:
+        items: With ``labels`` and, already checked, ``image_path``.
+        min_items_per_label: Least number of items with image; at least one is always needed.
+
+    Returns:
+        The items, the kept labels in the order of all label columns (sorted), and the dropped labels' item counts.
+
+    Raises:
+        DataError: No label is left.
+    """
+    counts = count_labels(items)
+    every = Counter(name for names in items["labels"] if names is not None for name in names)
+    kept = sorted(name for name, count in counts.items() if count >= min_items_per_label)
+    if not kept:
+        raise DataError(
+            f"At least one label should have {max(1, min_items_per_label)} item(s) with image, but none of "
+            f"{len(every)} has. Check dataset.labels_column, images_dir and min_items_per_label."
+        )
+    known = set(kept)
+    labels = [None if names is None else [name for name in names if name in known] for names in items["labels"]]
+    dropped = {name: counts.get(name, 0) for name in sorted(every) if name not in known}
+    return items.assign(labels=pd.Series(labels, index=items.index, dtype=object)), kept, dropped
+
+
+def merge_rare_labels(items: pd.DataFrame, least: int, levels: str | None) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Replace each label of too few items with its parent, the deepest first, until none but top ones is rare.
+
+    Args:
+        items: With ``labels`` and, already checked, ``image_path``.
+        least: Least number of items with image.
+        levels: What parts the levels of a label ("Dolls + Clothes" has the parent "Dolls"); None: there are none.
+
+    Returns:
+        The items, and the parent that took each merged label's place.
+
+    Source: original code; paper, section 4.1.1.
+    """
+    merged: dict[str, str] = {}
+    if not levels:
+        return items, merged
+    names = {name for own in items["labels"] if own is not None for name in own}
+    for depth in range(max((name.count(levels) for name in names), default=0), 0, -1):
+        counts = count_labels(items)
+        names = {name for own in items["labels"] if own is not None for name in own}
+        parents = {
+            name: name.rpartition(levels)[0]
+            for name in sorted(names)
+            if name.count(levels) == depth and counts[name] < least
+        }
+        merged |= parents
+        labels = [None if own is None else sorted({parents.get(name, name) for name in own}) for own in items["labels"]]
+        items = items.assign(labels=pd.Series(labels, index=items.index, dtype=object))
+    return items, merged
+
+
+def count_labels(items: pd.DataFrame) -> Counter[str]:
+    """Number of items with image of each label."""
+    labels = items.loc[items["image_path"].notna(), "labels"]
+    return Counter(name for names in labels if names is not None for name in names)
+
+
+def assign_groups(items: pd.DataFrame, digests: dict[str, str]) -> pd.DataFrame:
+    """Set ``image_group`` so that items that share an image or a given group share it, and ``part`` from its hash.
+
+    Groups are closed under both relations: a chain of items, each sharing something with the next, is one group. Its
+    name is that of its smallest given group or else image, so it does not depend on what other items there are.
+
+    Args:
+        items: With ``item_id``, ``image_path`` (null: no usable image) and the source's ``image_group`` (or null).
+        digests: SHA-256 of the content of every usable image, by image path.
+    """
+    keys = []
+    for item_id, path, group in zip(items["item_id"], items["image_path"], items["image_group"], strict=True):
+        own = [f"0:{group}"] if isinstance(group, str) else []
+        own += [f"1:{digests[path][:16]}"] if isinstance(path, str) else []
+        keys.append(own or [f"2:{item_id}"])
+    root = _connect(keys)
+    names = [root[own[0]].split(":", 1) for own in keys]
+    prefix = {"0": "", "1": "image-", "2": "item-"}
+    groups = [prefix[kind] + name for kind, name in names]
+    part = pd.Series([part_of(group) for group in groups], index=items.index, dtype="int8")
+    return items.assign(image_group=groups, part=part)
+
+
+def part_of(image_group: str) -> int:
+    """The part, 0 to ``N_PARTS`` - 1, that a group belongs to on every machine and in every release."""
+    return hash_number(image_group) % N_PARTS
+
+
+def _connect(keys: list[list[str]]) -> dict[str, str]:
+    """Map every key to the smallest key that it is connected with, where all keys in a list are connected."""
+    parent = {key: key for own in keys for key in own}
+
+    def find(key: str) -> str:
+        while parent[key] != key:
+            parent[key] = parent[parent[key]]
+            key = parent[key]
+        return key
+
+    for own in keys:
+        for other in own[1:]:
+            first, second = sorted((find(own[0]), find(other)))
+            parent[second] = first
+    return {key: find(key) for key in parent}
+
+
+def _some(names: Iterable[str], most: int = 5) -> str:
+    listed = sorted(names)
+    return ", ".join(listed[:most]) + (", ..." if len(listed) > most else "")

@@ -1,0 +1,166 @@
+"""Common cleaning of interactions: sorted out of core, written as whole numbers in one pass."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import parquet
+
+from src.artifacts import INTERACTION_COLUMNS, INTERACTIONS_FILE, USER_ID, USERS_FILE
+from src.data.preparation.unmatched import WORTH_SAYING, describe_unmatched
+from src.data.tables.engine import Engine, brief
+from src.errors import DataError
+from src.files import atomic_path
+
+logger = logging.getLogger(__name__)
+
+ROWS = 1 << 20  # read and written at a time
+EMPTY, UNKNOWN = -2, -1  # in place of an item's number, as in the query
+SORTED = """
+SELECT user_id, CASE WHEN item_id = '' THEN -2 ELSE coalesce(item_idx, -1) END::INTEGER AS item_idx
+FROM pairs LEFT JOIN known USING (item_id) ORDER BY user_id, item_idx
+"""
+COMMONEST_UNKNOWN = """
+SELECT item_id, count(*) AS n FROM pairs ANTI JOIN known USING (item_id) WHERE item_id <> '' AND user_id <> ''
+GROUP BY ALL ORDER BY n DESC, item_id LIMIT 5
+"""
+PAIR_TYPE = pa.schema([(name, pa.int32()) for name in INTERACTION_COLUMNS])
+USER_TYPE = pa.schema([(USER_ID, pa.string())])
+
+
+@dataclass
+class Cleaned:
+    """What was written, and what was not.
+
+    Attributes:
+        users_of_item: Interacting users of each item, [n_items].
+        n_users: Users that are left.
+        n_read: Interactions as they came.
+        dropped: What was left out, as reason -> rows.
+    """
+
+    users_of_item: np.ndarray
+    n_users: int
+    n_read: int
+    dropped: dict[str, int]
+
+    @property
+    def n_interactions(self) -> int:
+        """Distinct interactions that are left."""
+        return int(self.users_of_item.sum())
+
+
+def write_interactions(
+    pairs: duckdb.DuckDBPyRelation | None,
+    item_ids: Sequence[str],
+    min_items_per_user: int,
+    engine: Engine,
+    target: Path,
+) -> Cleaned:
+    """Write the distinct interactions of known users and items, and the users, both sorted by name.
+
+    Args:
+        pairs: ``user_id, item_id`` as text, or None.
+        item_ids: All known items, in the order of their numbers; interactions with others are left out.
+        min_items_per_user: Users with fewer distinct known items are left out, once, after everything else.
+        engine: That ``pairs`` belong to.
+        target: Folder of the two files.
+
+    Raises:
+        DataError: There are interactions, but none is left; or they cannot be read.
+    """
+    n_items = len(item_ids)
+    counts = dict.fromkeys(("read", "empty", "unknown", "repeated", "users", "few", "of_few"), 0)
+    users_of_item = np.zeros(n_items, np.int64)
+    with (
+        atomic_path(target / INTERACTIONS_FILE) as pairs_path,
+        atomic_path(target / USERS_FILE) as users_path,
+        parquet.ParquetWriter(pairs_path, PAIR_TYPE, write_page_checksum=True) as pairs_file,
+        parquet.ParquetWriter(users_path, USER_TYPE, write_page_checksum=True) as users_file,
+    ):
+        for rows in _sorted(pairs, item_ids, engine):
+            names, items = rows.column(0).combine_chunks(), rows.column(1).to_numpy()
+            empty = (items == EMPTY) | pc.equal(names, "").to_numpy(zero_copy_only=False)
+            known = ~empty & (items != UNKNOWN)
+            counts["read"] += len(items)
+            counts["empty"] += int(empty.sum())
+            counts["unknown"] += int((~empty & ~known).sum())
+            names, items = names.filter(known), items[known]
+            first = np.ones(len(items), bool)
+            first[1:] = pc.not_equal(names[1:], names[:-1]).to_numpy(zero_copy_only=False)
+            distinct = first | (np.diff(items, prepend=-1) != 0)
+            counts["repeated"] += len(items) - int(distinct.sum())
+            user, items = np.cumsum(first)[distinct] - 1, items[distinct]
+            n_of_user = np.bincount(user, minlength=int(first.sum()))
+            enough = n_of_user >= min_items_per_user
+            kept = enough[user]
+            numbers = counts["users"] + np.cumsum(enough) - 1
+            users_file.write_table(pa.table([names.filter(first).filter(enough)], USER_TYPE))
+            pairs_file.write_table(pa.table([numbers[user][kept].astype(np.int32), items[kept]], PAIR_TYPE))
+            users_of_item += np.bincount(items[kept], minlength=n_items)
+            counts["users"] += int(enough.sum())
+            counts["few"] += int((~enough).sum())
+            counts["of_few"] += int((~kept).sum())
+    dropped = {
+        "interactions_with_an_empty_id": counts["empty"],
+        "interactions_with_an_unknown_item": counts["unknown"],
+        "interactions_repeated": counts["repeated"],
+        "users_with_too_few_items": counts["few"],
+        "interactions_of_users_with_too_few_items": counts["of_few"],
+    }
+    cleaned = Cleaned(users_of_item, counts["users"], counts["read"], dropped)
+    if cleaned.n_read:
+        _say_unmatched(cleaned, item_ids, engine)
+    return cleaned
+
+
+def _sorted(pairs: duckdb.DuckDBPyRelation | None, item_ids: Sequence[str], engine: Engine) -> Iterator[pa.Table]:
+    """All interactions, with the numbers of their items, in pieces of whole users that depend on the rows alone."""
+    if pairs is None:
+        return
+    numbers = pa.array(np.arange(len(item_ids), dtype=np.int32))
+    engine.keep(pa.table({"item_id": pa.array(item_ids, pa.string()), "item_idx": numbers}), "known")
+    pairs.create_view("pairs")
+    try:
+        batches = engine.connection.sql(SORTED).to_arrow_reader(ROWS)
+        held, size = batches.schema.empty_table(), ROWS
+        for batch in batches:
+            held = pa.concat_tables([held, pa.Table.from_batches([batch])])
+            while len(held) >= size:
+                names = held.column(0)[:size].combine_chunks()
+                whole = pc.index(names, names[-1]).as_py()  # the last user may go on
+                if whole:
+                    yield held[:whole]
+                    held, size = held[whole:], ROWS
+                else:
+                    size *= 2
+        if len(held):
+            yield held
+    except (duckdb.Error, pa.ArrowInvalid) as error:
+        raise DataError(
+            f"The interactions cannot be read ({brief(error)}); get their table again or, where memory was short, set "
+            "memory_gb higher."
+        ) from error
+
+
+def _say_unmatched(cleaned: Cleaned, item_ids: Sequence[str], engine: Engine) -> None:
+    """Say it where many interactions are lost; raises ``DataError`` where all are."""
+    n_read, n_unknown, text = cleaned.n_read, cleaned.dropped["interactions_with_an_unknown_item"], ""
+    if n_unknown > WORTH_SAYING * n_read:
+        text = (
+            f"{n_unknown} of {n_read} interactions ({n_unknown / n_read:.1%}) name an item that the item table lacks: "
+        )
+        text += describe_unmatched(engine.connection.sql(COMMONEST_UNKNOWN).fetchall(), item_ids)
+    if not cleaned.n_interactions:
+        why = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in cleaned.dropped.items() if count)
+        raise DataError(
+            f"At least one of {n_read} interactions should be left, but none is: {why}. {text} Correct the ids, or set "
+            "dataset.interactions_file=null to do without."
+        )
+    if text:
+        logger.warning("%s", text)

@@ -1,0 +1,156 @@
+"""Stage 1: raw tables and images become ``prepared/``, checked, counted, and either whole or absent."""
+
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from src.artifacts import MANIFEST_FILE, PREPARED, REPORT_FILE
+from src.config.datasets import DatasetConfig
+from src.config.setting import check, identity
+from src.config.stages import PrepareConfig
+from src.data.sources import get_source
+from src.errors import ArtifactError, ConfigError, DataError
+from src.files import load_json, save_json, sha256_of_file
+from src.runs import build_manifest, content_hash, waiting_lock
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 4  # raise it when the same raw data would give other files
+
+
+def prepare_dataset(cfg: PrepareConfig) -> dict[str, Any]:
+    """Write ``outputs/<dataset>/prepared/``, unless it is finished and made from the same settings and raw files.
+
+    A folder is built beside it and takes its name once whole, so a stopped run leaves nothing that looks finished. A
+    second process that prepares the same dataset waits, and then finds it finished.
+
+    Returns:
+        The statistics of Table 2, as in ``report.json``.
+
+    Raises:
+        ArtifactError: With ``verify``, a file was damaged since.
+        ConfigError: A setting is out of range.
+        DataError: A raw file is missing or not in the expected format, or nothing usable is left.
+    """
+    started = time.monotonic()
+    check(cfg)
+    check_name(cfg.dataset.name)
+    directory = Path(cfg.outputs_dir) / cfg.dataset.name
+    if cfg.download:
+        from src.data.download.obtain import download_dataset
+
+        download_dataset(cfg.dataset, cfg.downloads)
+    with _locked(directory):
+        definition = define(cfg.dataset)
+        prepared = directory / PREPARED
+        if not cfg.force and is_current(prepared, definition):
+            if cfg.verify:
+                verify(prepared)
+            logger.info("%s is finished, skipped (force=true prepares it again).", prepared)
+            return load_json(prepared / REPORT_FILE)["statistics"]
+        from src.data.preparation.build import build_dataset  # imports what a skipped dataset does not need
+
+        temporary = Path(tempfile.mkdtemp(prefix=f".{PREPARED}.", dir=directory))
+        temporary.chmod(0o755)
+        try:
+            report = build_dataset(cfg, temporary)
+            files = {
+                path.relative_to(temporary).as_posix(): sha256_of_file(path)
+                for path in sorted(temporary.rglob("*"))
+                if path.is_file()
+            }
+            manifest = build_manifest(cfg, definition, started) | {"task": cfg.dataset.task, "files": files}
+            save_json(temporary / MANIFEST_FILE, manifest)
+            _swap(temporary, prepared)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    statistics = report["statistics"]
+    logger.info("%s is finished: %s", prepared, ", ".join(f"{key} {value}" for key, value in statistics.items()))
+    return statistics
+
+
+def check_name(name: str) -> None:
+    """Raise ``ConfigError`` for a dataset's name that cannot be its folder's."""
+    if name in ("", "all", "evaluation", ".", "..") or "/" in name:
+        raise ConfigError(f"dataset.name should be a folder name other than all and evaluation, but is {name!r}.")
+
+
+def define(dataset: DatasetConfig) -> dict[str, Any]:
+    """What defines the result: the settings, the content of the raw tables, and size and time of every image file.
+
+    Raises:
+        DataError: A raw table or the folder of images is missing.
+    """
+    images_dir = Path(dataset.images_dir)
+    tables = get_source(dataset.source).raw_files(dataset)
+    if not images_dir.is_dir():
+        how = f" {dataset.obtain}" if dataset.obtain else ""
+        raise DataError(f"{images_dir} should be the folder of the images, but is none; set dataset.images_dir.{how}")
+    inputs = {os.path.relpath(path, dataset.raw_dir): sha256_of_file(path) for path in tables}
+    inputs["images"] = content_hash(sorted(_scan(images_dir, images_dir)))
+    return {"format": FORMAT, "settings": identity(dataset), "inputs": inputs}
+
+
+def verify(prepared: Path) -> None:
+    """Read every file again; raises ``ArtifactError`` naming those whose SHA-256 is not the manifest's."""
+    expected: dict[str, str] = load_json(prepared / MANIFEST_FILE)["files"]
+    damaged = []
+    for name, digest in expected.items():
+        found = sha256_of_file(prepared / name)
+        if found != digest:
+            damaged.append(f"{name} (SHA-256 {found} instead of {digest})")
+    if damaged:
+        raise ArtifactError(
+            f"{len(damaged)} of {len(expected)} files in {prepared} are damaged: {', '.join(damaged)}; prepare the "
+            "dataset again with force=true."
+        )
+    logger.info("All %d files of %s are as they were written.", len(expected), prepared)
+
+
+def is_current(prepared: Path, definition: dict[str, Any]) -> bool:
+    """Whether ``prepared`` is whole and was made by this definition."""
+    if not (prepared / MANIFEST_FILE).is_file():
+        return False
+    manifest = load_json(prepared / MANIFEST_FILE)
+    whole = all((prepared / name).is_file() for name in manifest["files"])
+    if whole and manifest["definition"] != definition:
+        logger.info("Settings or raw files have changed since %s was made; preparing it again.", prepared)
+    return whole and bool(manifest["definition"] == definition)
+
+
+def _scan(directory: Path, root: Path) -> Iterator[tuple[str, int, int]]:
+    """Relative path, size and modification time of all files below ``directory``; links to folders are not followed."""
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _scan(Path(entry.path), root)
+            else:
+                status = entry.stat(follow_symlinks=False)
+                yield os.path.relpath(entry.path, root), status.st_size, status.st_mtime_ns
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Hold the dataset's lock, then clear away what killed runs left."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with waiting_lock(directory / f"{PREPARED}.lock", directory):
+        for leftover in directory.glob(f".{PREPARED}.*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        yield
+
+
+def _swap(temporary: Path, prepared: Path) -> None:
+    """Give the finished folder its name; the former one, if any, is moved aside and deleted."""
+    if prepared.exists():
+        aside = prepared.with_name(f".{PREPARED}.old")
+        prepared.rename(aside)
+        temporary.rename(prepared)
+        shutil.rmtree(aside)
+    else:
+        temporary.rename(prepared)

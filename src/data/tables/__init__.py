@@ -1,0 +1,1 @@
+"""Raw tables of any dialect, read through DuckDB."""

@@ -1,0 +1,21 @@
+"""The stage ``main_use_model.py``: labels of new images, or an exported model."""
+
+from typing import Any
+
+from src.config.stages import UseConfig
+from src.errors import ConfigError
+from src.machine import keep_freed_memory
+
+
+def use_model(cfg: UseConfig) -> dict[str, Any]:
+    """Export a run, or label images with it; raises ``ConfigError`` unless one of them is asked for."""
+    if (cfg.images is None) == (cfg.export is None):
+        raise ConfigError("Give either images=FOLDER_OR_LIST to label images, or export=onnx to export the model.")
+    keep_freed_memory()
+    if cfg.export is not None:
+        from src.deployment.export import export_model
+
+        return export_model(cfg)
+    from src.deployment.label_images import label_images
+
+    return label_images(cfg)

@@ -1,0 +1,190 @@
+"""All methods of one setting, measured and compared with the baseline."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+from tqdm import tqdm
+
+from src.artifacts import RunRecord
+from src.config.stages import EvaluateConfig
+from src.data.folds import N_PARTS, PARTS_PER_SPLIT
+from src.evaluation.inputs.aligned import AlignedPredictions
+from src.evaluation.inputs.runs_table import MethodRuns, Setting, common_pairs
+from src.evaluation.statistics import metrics, significance
+from src.evaluation.statistics.bootstrap import Estimate, Resampled, estimate, mean_of, resample_map
+from src.evaluation.statistics.paired_fold import pair_folds, seeds_by_fold
+from src.machine import n_cores
+
+_log = logging.getLogger(__name__)
+_TEST_TRAIN_RATIO = PARTS_PER_SPLIT / (N_PARTS - 2 * PARTS_PER_SPLIT)  # of a fold's parts
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A method's difference to the baseline on the (fold, seed) pairs both have, and the baseline's mAP on them."""
+
+    difference: Estimate
+    baseline: float
+    p_randomization: float
+    t_test: significance.TTest | None
+    n_pairs: int
+    n_unpaired: int
+    p_randomization_holm: float | None = None
+    p_t_test_holm: float | None = None
+    significant: str = "no"
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """One row of a table: a method's mAP, its contrast with the baseline, and what else was measured.
+
+    Attributes:
+        secondary: Micro AP, recall at k and, where each item has one label, top-1 accuracy.
+        per_class: (n_classes,) AP, mean over the runs in which the class has a positive; NaN if in none.
+        labels: Names of the classes.
+        n_classes_excluded: Classes without a positive, in the fold that has most of them.
+        contrast: None for the baseline, and where no (fold, seed) pair is shared with it.
+    """
+
+    name: str
+    method: str
+    mean_average_precision: Estimate
+    secondary: dict[str, float]
+    per_class: np.ndarray
+    labels: np.ndarray
+    n_folds: int
+    n_seeds: int
+    n_classes_excluded: int
+    contrast: Contrast | None = None
+
+
+@dataclass(frozen=True)
+class _MeasuredRun:
+    resampled: Resampled
+    per_class: np.ndarray
+    secondary: dict[str, float]
+
+
+def compare_methods(
+    setting: Setting, rows: Sequence[MethodRuns], predictions: AlignedPredictions, cfg: EvaluateConfig
+) -> list[MethodResult]:
+    """Measure every row of a setting and compare it with the baseline row.
+
+    Args:
+        setting: What the rows share; named in warnings.
+        rows: The table's rows, the baseline first if there is one.
+        predictions: Where runs are read from.
+        cfg: Baseline, amount and seed of resampling. A fold's draws depend only on the seed and the fold, so all runs
+            share them.
+
+    Returns:
+        One result for each row, p-values adjusted over all contrasts among them.
+    """
+    measured = _measure_runs([record for row in rows for record in row.runs.values()], predictions, cfg)
+    reference = rows[0] if rows[0].method == cfg.baseline else None
+    if reference is None:
+        _log.warning(
+            "%s: no run of the baseline %s, so no differences; train and predict it.", setting.title, cfg.baseline
+        )
+    results = []
+    for row in tqdm(rows, desc=f"compare, {setting.title}", disable=None):
+        result = _summarise(row, measured, predictions, cfg)
+        if reference is not None and row is not reference:
+            result = replace(result, contrast=_contrast(row, reference, predictions, measured, setting, cfg))
+        results.append(result)
+    return _adjust(results)
+
+
+def _measure_runs(
+    records: Sequence[RunRecord], predictions: AlignedPredictions, cfg: EvaluateConfig
+) -> dict[str, _MeasuredRun]:
+    """Measure runs in parallel (the kernel releases the interpreter lock); results do not depend on the order."""
+
+    def measure(record: RunRecord) -> _MeasuredRun:
+        scores = predictions.load_scores(record)
+        test = predictions.test_sets[record.fold]
+        known = {name: m for name, m in metrics.MEASURES.items() if m.is_defined(test.targets)}
+        return _MeasuredRun(
+            resample_map(test.targets, scores, test.image_group, cfg.n_resamples, (cfg.seed, record.fold)),
+            metrics.average_precision(test.targets, scores),
+            {name: measure.compute(test.targets, scores) for name, measure in known.items()},
+        )
+
+    predictions.define_test_sets(records)
+    with ThreadPoolExecutor(n_cores()) as pool:
+        results = tqdm(pool.map(measure, records), total=len(records), desc="resample runs", disable=None)
+        return {record.run: result for record, result in zip(records, results, strict=True)}
+
+
+def _summarise(
+    row: MethodRuns, measured: Mapping[str, _MeasuredRun], predictions: AlignedPredictions, cfg: EvaluateConfig
+) -> MethodResult:
+    folds = seeds_by_fold(row.runs)
+    by_fold = [[measured[row.runs[fold, seed].run] for seed in seeds] for fold, seeds in folds.items()]
+    resampled = mean_of([mean_of([run.resampled for run in fold]) for fold in by_fold])
+    runs = [run for fold in by_fold for run in fold]
+    names = [name for name in runs[0].secondary if all(name in run.secondary for run in runs)]
+    per_class = np.stack([run.per_class for run in runs])
+    n_defined = np.isfinite(per_class).sum(axis=0)
+    return MethodResult(
+        name=row.name,
+        method=row.method,
+        mean_average_precision=estimate(resampled, cfg.confidence_level, lowest=0.0),
+        secondary={
+            name: float(np.mean([np.mean([run.secondary[name] for run in fold]) for fold in by_fold])) for name in names
+        },
+        per_class=np.where(n_defined > 0, np.nansum(per_class, axis=0) / np.maximum(n_defined, 1), np.nan),
+        labels=predictions.test_sets[next(iter(folds))].labels,
+        n_folds=len(folds),
+        n_seeds=len({seed for _, seed in row.runs}),
+        n_classes_excluded=int(np.isnan(per_class).sum(axis=1).max()),
+    )
+
+
+def _contrast(
+    row: MethodRuns,
+    reference: MethodRuns,
+    predictions: AlignedPredictions,
+    measured: Mapping[str, _MeasuredRun],
+    setting: Setting,
+    cfg: EvaluateConfig,
+) -> Contrast | None:
+    """The difference on the runs that both have; None without such runs."""
+    pairs, n_unpaired = common_pairs(row, reference, setting)
+    if not pairs:
+        return None
+    differences, baselines, observed = [], [], []
+    for fold, seeds in seeds_by_fold(pairs).items():
+        old, new = ([measured[side.runs[fold, seed].run].resampled for seed in seeds] for side in (reference, row))
+        differences.append(mean_of(new).minus(mean_of(old)))
+        baselines.append(mean_of(old).observed)
+        observed.append([b.observed - a.observed for a, b in zip(old, new, strict=True)])
+    test = significance.paired_randomization_test(
+        pair_folds(reference, row, pairs, predictions),
+        rng=np.random.default_rng((cfg.seed, 0, 1)),
+        n_permutations=cfg.n_permutations,
+    )
+    return Contrast(
+        difference=estimate(mean_of(differences), cfg.confidence_level),
+        baseline=float(np.mean(baselines)),
+        p_randomization=test.p_value,
+        t_test=significance.corrected_t_test(observed, _TEST_TRAIN_RATIO),
+        n_pairs=len(pairs),
+        n_unpaired=n_unpaired,
+    )
+
+
+def _adjust(results: list[MethodResult]) -> list[MethodResult]:
+    """Adjust the p-values of a table's contrasts for their number and say which are significant."""
+    contrasts = [result.contrast for result in results]
+    p_randomization = significance.holm([c.p_randomization if c else None for c in contrasts])
+    p_t_test = significance.holm([c.t_test.p_value if c and c.t_test else None for c in contrasts])
+    for n, (contrast, p_r, p_t) in enumerate(zip(contrasts, p_randomization, p_t_test, strict=True)):
+        if contrast is not None:
+            verdict = "one run" if p_t is None else "yes" if significance.is_significant(p_r, p_t) else "no"
+            adjusted = replace(contrast, p_randomization_holm=p_r, p_t_test_holm=p_t, significant=verdict)
+            results[n] = replace(results[n], contrast=adjusted)
+    return results

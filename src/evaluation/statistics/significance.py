@@ -1,0 +1,162 @@
+"""Tests of whether two methods differ, and the correction for testing several."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import rankdata
+from scipy.stats import t as student_t
+
+from src.evaluation.statistics.paired_fold import PairedFold
+from src.evaluation.statistics.weighted_ap import PresortedScores
+from src.machine import n_cores
+
+ALPHA = 0.05
+_PERMUTATIONS_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class RandomizationTest:
+    """Result of a paired randomisation test.
+
+    Attributes:
+        difference: Observed mAP difference, candidate - baseline, mean over folds of the mean over seeds.
+        p_value: Two-sided.
+        n_permutations: Assignments compared, the observed one included.
+        exact: Whether all possible assignments were compared.
+    """
+
+    difference: float
+    p_value: float
+    n_permutations: int
+    exact: bool
+
+
+@dataclass(frozen=True)
+class TTest:
+    """Result of a two-sided paired t-test over runs; ``unit`` is what they differ in, "fold" or "seed"."""
+
+    statistic: float
+    p_value: float
+    degrees: int
+    unit: str
+
+
+def paired_randomization_test(
+    folds: Sequence[PairedFold], *, rng: np.random.Generator, n_permutations: int = 10_000
+) -> RandomizationTest:
+    """Test whether two methods rank the test images equally well.
+
+    Under the null hypothesis, an image's two predictions are exchangeable. Each permutation swaps them for a random
+    half of the image groups, in all seeds and classes. Scores of different models have different scales, so each is
+    first replaced by its rank within its class, which changes no average precision. Where the groups allow no more
+    than ``n_permutations`` swaps, all are tried and the p-value is exact.
+
+    Args:
+        folds: Aligned predictions, one entry for each fold.
+        rng: Sole source of randomness.
+        n_permutations: Random swaps, beside the observed assignment.
+
+    Raises:
+        ValueError: ``n_permutations`` < 1 or predictions that no mAP is defined for.
+
+    Source: Smucker, Allan & Carterette (2007); p-value as Phipson & Smyth (2010), never 0.
+    """
+    if n_permutations < 1:
+        raise ValueError(f"Expected n_permutations of at least 1, but got {n_permutations}; 10000 is the default.")
+    groups = np.unique(np.concatenate([fold.image_group for fold in folds]))
+    exact = len(groups) < n_permutations.bit_length()  # 2 ** n_groups <= n_permutations, without overflow
+    if exact:  # swaps are kept packed, eight groups to a byte; the first row is the observed assignment
+        swaps = np.packbits(np.arange(2 ** len(groups))[:, None] >> np.arange(len(groups)) & 1, axis=1)
+    else:
+        coins = rng.integers(256, size=(n_permutations, -(-len(groups) // 8)), dtype=np.uint8)
+        swaps = np.pad(coins, ((1, 0), (0, 0)))
+
+    def compute(job: tuple[PairedFold, int]) -> np.ndarray:
+        fold, seed = job
+        pair = fold.scores_baseline[seed], fold.scores_candidate[seed]
+        return _swapped_differences(fold.targets, *pair, swaps, np.searchsorted(groups, fold.image_group))
+
+    with ThreadPoolExecutor(n_cores()) as pool:
+        jobs = [(fold, seed) for fold in folds for seed in range(len(fold.scores_baseline))]
+        of_seeds = pool.map(compute, jobs)
+        of_folds = [np.mean([next(of_seeds) for _ in fold.scores_baseline], axis=0) for fold in folds]
+    differences = np.mean(of_folds, axis=0)
+    extreme = np.abs(differences) >= abs(differences[0]) - 1e-12  # the order of a sum changes its last digit
+    return RandomizationTest(float(differences[0]), float(extreme.mean()), len(swaps), exact)
+
+
+def corrected_t_test(differences: Sequence[Sequence[float]], test_train_ratio: float) -> TTest | None:
+    """Test whether runs of the candidate beat those of the baseline on average.
+
+    With several folds the unit is the fold, its seeds averaged, since seeds of one fold share all images. Training
+    sets of different folds overlap, which correlates them, so the variance is not s^2 / k but
+    s^2 (1 / k + n_test / n_train). With one fold the unit is the seed, and the plain paired test holds for this split
+    only.
+
+    Args:
+        differences: For each fold the differences candidate - baseline, one for each seed.
+        test_train_ratio: n_test / n_train of a fold.
+
+    Returns:
+        The test, or None with fewer than two runs to compare.
+
+    Source: Nadeau & Bengio (2003), section 3.
+    """
+    by_fold = len(differences) > 1
+    values = np.array([np.mean(seeds) for seeds in differences] if by_fold else differences[0], dtype=float)
+    n_runs = len(values)
+    if n_runs < 2:
+        return None
+    variance = values.var(ddof=1) * (1 / n_runs + (test_train_ratio if by_fold else 0.0))
+    mean = values.mean()
+    if variance <= 1e-30:
+        statistic = 0.0 if abs(mean) <= 1e-15 else float(np.sign(mean)) * np.inf
+    else:
+        statistic = float(mean / np.sqrt(variance))
+    p_value = float(2 * student_t.sf(abs(statistic), n_runs - 1))
+    return TTest(statistic, p_value, n_runs - 1, "fold" if by_fold else "seed")
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Adjust p-values for testing several hypotheses at once, by Holm's step-down procedure.
+
+    Args:
+        p_values: One for each contrast; None where the test could not be computed, which does not count as a test.
+
+    Returns:
+        Adjusted p-values in the order given, at most 1: reject where below the level.
+
+    Source: Holm (1979).
+    """
+    adjusted: list[float | None] = [None] * len(p_values)
+    tested = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
+    largest = 0.0
+    for rank, (p, index) in enumerate(tested):
+        largest = max(largest, min(1.0, (len(tested) - rank) * p))
+        adjusted[index] = largest
+    return adjusted
+
+
+def is_significant(adjusted_randomization_p: float | None, adjusted_t_test_p: float | None) -> bool:
+    """Say whether both tests reject: one covers other test images, the other covers other training runs."""
+    return all(p is not None and p < ALPHA for p in (adjusted_randomization_p, adjusted_t_test_p))
+
+
+def _swapped_differences(
+    targets: np.ndarray, baseline: np.ndarray, candidate: np.ndarray, swaps: np.ndarray, columns: np.ndarray
+) -> np.ndarray:
+    """One run pair's mAP difference under each swap, (n_swaps,).
+
+    Both methods' ranks are sorted together once, 2 n entries a class. A 0/1 weight says which n entries are the
+    candidate's; the others are the baseline's.
+    """
+    ranks = [rankdata(scores, axis=0) for scores in (candidate, baseline)]
+    compute_map = PresortedScores(np.concatenate([targets, targets]), np.concatenate(ranks)).mean_average_precision
+    differences = []
+    for start in range(0, len(swaps), _PERMUTATIONS_AT_ONCE):
+        swapped = np.unpackbits(swaps[start : start + _PERMUTATIONS_AT_ONCE], axis=1).astype(bool)[:, columns]
+        of_candidate = np.concatenate([~swapped, swapped], axis=1)
+        differences.append(compute_map(of_candidate) - compute_map(~of_candidate))
+    return np.concatenate(differences)

@@ -1,0 +1,36 @@
+"""The run of a CF model, for the stage that writes it and the stages that read it; imports no torch."""
+
+from pathlib import Path
+
+from src.config.overrides import command
+from src.config.setting import identity
+from src.config.stages import RecommenderTrainingConfig, StageConfig
+from src.errors import ConfigError
+from src.runs import Run
+
+RECOMMENDER = "recommender"
+
+
+def recommender_run(cfg: RecommenderTrainingConfig, interactions_digest: str) -> Run:
+    """One fit of a CF model; ``interactions_digest`` is the SHA-256 of the interactions that it sees."""
+    settings = {"fold": cfg.fold, "seed": cfg.seed} | ({"leaks": f"[{','.join(cfg.leaks)}]"} if cfg.leaks else {})
+    return Run(
+        parent=dataset_dir(cfg) / RECOMMENDER / cfg.recommender.name,
+        name=f"fold{cfg.fold}-seed{cfg.seed}",
+        settings=identity(cfg),
+        inputs={"interactions": interactions_digest},
+        command=command("train_recommender", cfg.called_with, settings),
+    )
+
+
+def require_vectors(cfg: RecommenderTrainingConfig) -> None:
+    """Raise ``ConfigError`` for a CF model without item vectors."""
+    if not cfg.recommender.has_vectors:
+        raise ConfigError(
+            f"recommender={cfg.recommender.name} has no item vectors; set recommender=vae, or another with vectors."
+        )
+
+
+def dataset_dir(cfg: StageConfig) -> Path:
+    """Folder of a stage's dataset."""
+    return Path(cfg.outputs_dir) / cfg.dataset.name

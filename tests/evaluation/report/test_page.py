@@ -1,0 +1,147 @@
+"""The HTML report: self-contained, escaped, complete, and usable in a browser."""
+
+import html
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from src.config.datasets import DatasetConfig
+from src.config.stages import EvaluateConfig
+from src.evaluation.evaluate import evaluate
+from src.evaluation.inputs.aligned import TestSet
+from src.evaluation.report.examples import differing_pictures
+from src.evaluation.report.page import PageDataset, PageSetting, save_page
+from tests.evaluation.synthetic import write_outputs
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def evaluated(outputs_dir, dataset="toys", **changes):
+    settings = {"n_resamples": 60, "n_permutations": 60, "outputs_dir": str(outputs_dir)} | changes
+    evaluate(EvaluateConfig(dataset=DatasetConfig(name=dataset), **settings))
+
+
+def addresses(page):
+    return re.findall(r'(?:src|href|url)\s*[=(]\s*["\']?([^"\')> ]+)', page)
+
+
+def dom_of(page, profile, width=1280):
+    """What the browser makes of a page."""
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    options += [f"--window-size={width},900", f"--user-data-dir={profile}", "--dump-dom"]
+    return subprocess.run([CHROMIUM, *options, page.as_uri()], capture_output=True, text=True, timeout=120).stdout
+
+
+def width_on_a_phone(page, folder):
+    """How wide a page gets in 390 px; in a frame, since no window of the browser is so narrow."""
+    outer = folder / "phone.html"
+    measure = 'document.body.innerHTML = "<pre>" + frames[0].document.documentElement.scrollWidth + "</pre>"'
+    frame = f'<iframe width=390 frameborder=0 srcdoc="{html.escape(page)}"></iframe>'
+    outer.write_text(f"{frame}<script>onload = () => {{ {measure} }}</script>")
+    return int(re.search("<pre>(.*)</pre>", dom_of(outer, folder / "phone"))[1])
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page")
+    write_outputs(folder / "toys", {"image_only": 0.0, "mtl_loss": 1.5, "sequential": 0.2}, ratios=(0.5, 1.0))
+    evaluated(folder)
+    return folder / "toys" / "evaluation" / "report.html"
+
+
+def test_nothing_is_loaded_from_anywhere(report):
+    page = report.read_text()
+    assert len(addresses(page)) >= 4  # two figures over all settings, learning curves of both
+    assert all(address.startswith("data:image/") for address in addresses(page))
+    assert page.count('class="sortable"') == 4
+    for text in ("image_only", "mtl_loss", "sequential", "label ratio 0.5", "How to read this table"):
+        assert text in page
+
+
+def test_figures_of_an_earlier_evaluation_are_not_shown(tmp_path):
+    write_outputs(tmp_path / "toys", {"image_only": 0.0, "mtl_loss": 1.5})
+    evaluated(tmp_path)
+    page = tmp_path / "toys" / "evaluation" / "report.html"
+    assert addresses(page.read_text())
+    evaluated(tmp_path, figures=False)
+    assert not addresses(page.read_text())
+
+
+def test_names_are_escaped(tmp_path):
+    row = {"header": ["method"], "rows": [["<script>alert(1)</script>"]]}
+    setting = PageSetting("a <b> & c", "slug", [row], ["1 < 2"])
+    save_page(tmp_path / "report.html", "<title>", [PageDataset("<i>", [setting], [], {"slug": []})])
+    page = (tmp_path / "report.html").read_text()
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "a &lt;b&gt; &amp; c" in page
+
+
+@pytest.mark.slow
+def test_a_page_over_all_datasets(tmp_path):
+    for name in ("toys", "films"):
+        write_outputs(tmp_path / name, {"image_only": 0.0, "mtl_loss": 1.5})
+    evaluated(tmp_path, "all")
+    page = (tmp_path / "evaluation" / "report.html").read_text()
+    assert page.index("<h2>films</h2>") < page.index("<h2>toys</h2>")
+
+
+@pytest.mark.slow
+def test_statistics_pictures_and_neighbours_of_a_prepared_dataset(pipeline):
+    pipeline.classify("image_only")
+    pipeline.classify("mtl_uniform", "lr=0.0001")  # hardly trained, so that they differ
+    pipeline.run("predict_testset")
+    pipeline.run("evaluate_methods")
+    page = (pipeline.outputs_dir / "tiny" / "evaluation" / "report.html").read_text()
+    assert "Avg. pos. labels" in page
+    assert re.search(r"Test images that mtl_uniform ranks (better|worse) than image_only \(fold 0, seed 0\)", page)
+    assert len(re.findall(r'class="picture query"', page)) == 6
+    assert len(re.findall(r'class="picture"', page)) > 6 * 5
+    assert all(address.startswith("data:image/") for address in addresses(page))
+    if CHROMIUM is not None:
+        assert width_on_a_phone(page, pipeline.outputs_dir) <= 390
+
+
+def test_pictures_by_hand():
+    class Everything:
+        def __contains__(self, item_id):
+            return item_id != "hidden"
+
+        def source(self, item_id):
+            return item_id
+
+    item_id = np.array(["better", "equal", "hidden", "unlabelled", "worse"])
+    targets = np.array([[1, 0], [1, 0], [1, 0], [0, 0], [0, 1]], np.uint8)
+    first = np.array([[0.1, 0.9], [0.9, 0.1], [0.1, 0.9], [0.5, 0.5], [0.1, 0.9]])
+    second = np.array([[0.9, 0.1], [0.8, 0.1], [0.9, 0.1], [0.5, 0.5], [0.9, 0.1]])
+    test = TestSet(item_id, np.array(["cat", "dog"]), targets, item_id, "run")
+    better, worse = differing_pictures(test, {"first": first, "second": second}, Everything())
+    assert [picture.item_id for picture in better] == ["better"]
+    assert [picture.item_id for picture in worse] == ["worse"]
+    assert better[0].labels == ["cat"]
+    assert better[0].predicted["second"] == [("cat", 0.9, True), ("dog", 0.1, False)]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_tables_sort_by_click_in_a_browser(report, tmp_path):
+    script = """<script>
+const log = [], button = document.querySelectorAll("table.sortable")[0].querySelectorAll("button")[1];
+const order = () => [...document.querySelector("table.sortable").tBodies[0].rows].map(r => r.cells[0].textContent);
+log.push(order().join()); button.click(); log.push(order().join()); button.click(); log.push(order().join());
+log.push(button.parentElement.getAttribute("aria-sort"));
+log.push(document.documentElement.scrollWidth <= innerWidth ? "fits" : "too wide");
+document.body.innerHTML = "<pre>" + log.join("|") + "</pre>";
+</script></html>"""
+    page = tmp_path / "clicked.html"
+    page.write_text(report.read_text().replace("</html>", script))
+    for width in (1280, 500):
+        answer = dom_of(page, tmp_path / str(width), width)
+        given, falling, rising, state, fits = re.search("<pre>(.*)</pre>", answer)[1].split("|")
+        assert given == "image_only,sequential,mtl_loss"
+        assert falling.split(",")[0] == "mtl_loss"
+        assert rising.split(",") == falling.split(",")[::-1]
+        assert (state, fits) == ("ascending", "fits")

@@ -1,0 +1,155 @@
+"""Tests of difference: enumeration, hand arithmetic, and the false-positive rate in simulation."""
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from src.evaluation.statistics.metrics import mean_average_precision
+from src.evaluation.statistics.paired_fold import PairedFold
+from src.evaluation.statistics.significance import corrected_t_test, holm, is_significant, paired_randomization_test
+from tests.evaluation.synthetic import simulate_fold
+
+
+def _tiny_fold(seed: int, n_groups: int, n_seeds: int = 1) -> PairedFold:
+    rng = np.random.default_rng(seed)
+    n_items = n_groups + 1
+    targets = (rng.random((n_items, 3)) < 0.4).astype(np.uint8)
+    targets[:2] = [[1, 1, 1], [0, 0, 0]]
+    group = np.array([f"f{seed}_{max(i - 1, 0)}" for i in range(n_items)])  # the first two items share an image
+    old, new = (rng.normal(size=(n_seeds, n_items, 3)).round(1) for _ in range(2))
+    return PairedFold(targets, group, list(old), list(new + targets))
+
+
+def _enumerate(folds: list[PairedFold]) -> tuple[float, float]:
+    """Every assignment of the two predictions of each group, scored by the plain metric on ranks."""
+    groups = sorted({group for fold in folds for group in fold.image_group})
+    values = []
+    for swapped in itertools.product([False, True], repeat=len(groups)):
+        flip = dict(zip(groups, swapped, strict=True))
+        per_fold = []
+        for fold in folds:
+            mask = np.array([flip[group] for group in fold.image_group])[:, None]
+            differences = []
+            for old, new in zip(fold.scores_baseline, fold.scores_candidate, strict=True):
+                old, new = stats.rankdata(old, axis=0), stats.rankdata(new, axis=0)
+                swapped_new, swapped_old = np.where(mask, old, new), np.where(mask, new, old)
+                first, second = (mean_average_precision(fold.targets, s) for s in (swapped_new, swapped_old))
+                differences.append(first - second)
+            per_fold.append(np.mean(differences))
+        values.append(np.mean(per_fold))
+    return values[0], float(np.mean(np.abs(values) >= abs(values[0]) - 1e-12))
+
+
+@pytest.mark.parametrize("n_seeds", [1, 2])
+def test_exact_p_value_equals_enumeration(n_seeds):
+    folds = [_tiny_fold(1, 4, n_seeds), _tiny_fold(2, 5, n_seeds)]
+    difference, p_value = _enumerate(folds)
+    result = paired_randomization_test(folds, rng=np.random.default_rng(0), n_permutations=512)
+    assert result.exact
+    assert result.n_permutations == 512
+    assert result.difference == pytest.approx(difference, abs=1e-12)
+    assert result.p_value == pytest.approx(p_value, abs=1e-12)
+
+
+def test_random_swaps_approach_the_enumerated_p_value():
+    folds = [_tiny_fold(4, 9)]
+    _, p_value = _enumerate(folds)
+    result = paired_randomization_test(folds, rng=np.random.default_rng(0), n_permutations=500)
+    assert not result.exact
+    assert 0.02 < p_value < 0.98
+    assert abs(result.p_value - p_value) < 4 * np.sqrt(p_value * (1 - p_value) / 500)
+
+
+def test_observed_difference_is_that_of_the_scores_and_symmetric():
+    fold = simulate_fold(np.random.default_rng(0), effect=1.5)
+    result = paired_randomization_test([fold], rng=np.random.default_rng(1), n_permutations=99)
+    old, new = fold.scores_baseline[0], fold.scores_candidate[0]
+    expected = mean_average_precision(fold.targets, new) - mean_average_precision(fold.targets, old)
+    assert result.difference == pytest.approx(expected, abs=1e-12)
+    assert result.p_value == pytest.approx(1 / 100)  # never 0
+    mirrored = PairedFold(fold.targets, fold.image_group, [new], [old])
+    back = paired_randomization_test([mirrored], rng=np.random.default_rng(1), n_permutations=99)
+    assert back.difference == pytest.approx(-expected, abs=1e-12)
+    assert back.p_value == result.p_value
+
+
+def test_equal_methods_have_p_value_one():
+    fold = simulate_fold(np.random.default_rng(0))
+    same = PairedFold(fold.targets, fold.image_group, fold.scores_baseline, fold.scores_baseline)
+    assert paired_randomization_test([same], rng=np.random.default_rng(0), n_permutations=50).p_value == 1
+
+
+def test_scale_of_the_scores_does_not_matter():
+    fold = simulate_fold(np.random.default_rng(3), effect=0.3)
+    stretched = PairedFold(
+        fold.targets, fold.image_group, fold.scores_baseline, [1e3 + s for s in fold.scores_candidate]
+    )
+
+    def run(fold: PairedFold):
+        return paired_randomization_test([fold], rng=np.random.default_rng(2), n_permutations=200)
+
+    assert run(fold) == run(stretched)
+
+
+def test_thousands_of_groups_do_not_overflow():
+    fold = simulate_fold(np.random.default_rng(0), effect=2.0, n_items=1500)
+    result = paired_randomization_test([fold], rng=np.random.default_rng(0), n_permutations=19)
+    assert (result.exact, result.p_value) == (False, 1 / 20)
+
+
+def test_no_permutation_is_refused():
+    with pytest.raises(ValueError, match="n_permutations of at least 1, but got 0"):
+        paired_randomization_test([_tiny_fold(0, 3)], rng=np.random.default_rng(0), n_permutations=0)
+
+
+def test_nadeau_bengio_by_hand():
+    # fold means 1, 2, 3: mean 2, variance 1; t = 2 / sqrt(1 * (1/3 + 3/14))
+    result = corrected_t_test([[0.5, 1.5], [2.0], [3.0]], test_train_ratio=3 / 14)
+    assert result is not None
+    assert result.statistic == pytest.approx(2 / np.sqrt(1 / 3 + 3 / 14))
+    assert result.p_value == pytest.approx(2 * stats.t.sf(2 / np.sqrt(1 / 3 + 3 / 14), 2))
+    assert (result.degrees, result.unit) == (2, "fold")
+
+
+def test_seeds_of_one_fold_give_the_plain_paired_test():
+    result = corrected_t_test([[0.1, 0.3, 0.2]], test_train_ratio=3 / 14)
+    assert result is not None
+    assert result.p_value == pytest.approx(stats.ttest_1samp([0.1, 0.3, 0.2], 0).pvalue)
+    assert result.unit == "seed"
+
+
+def test_t_test_needs_two_runs_and_survives_equal_ones():
+    assert corrected_t_test([[0.1]], 0.2) is None
+    equal = corrected_t_test([[0.0], [0.0]], 0.2)
+    assert equal is not None
+    assert equal.p_value == 1
+
+
+def test_holm_by_hand():
+    # sorted: .01 * 4, .02 * 3, .03 * 2, .04 * 1, each at least its predecessor
+    assert holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    # what could not be tested is no test
+    assert holm([None, 0.02, 0.5]) == [None, pytest.approx(0.04), pytest.approx(0.5)]
+    assert holm([]) == []
+
+
+def test_significant_needs_both_tests():
+    assert is_significant(0.049, 0.049)
+    assert not is_significant(0.05, 0.01)
+    assert not is_significant(0.01, 0.06)
+    assert not is_significant(0.01, None)
+
+
+@pytest.mark.slow
+def test_false_positives_are_as_rare_as_promised():
+    rng = np.random.default_rng(23)
+    p_values = []
+    for _ in range(2000):
+        folds = [simulate_fold(rng, effect=0.0, n_items=60, prevalence=[0.12] * 4) for _ in range(2)]
+        p_values.append(paired_randomization_test(folds, rng=rng, n_permutations=199).p_value)
+    assert 0.03 <= np.mean(np.array(p_values) <= 0.05) <= 0.07
+    effect = [simulate_fold(rng, effect=0.8) for _ in range(2)]
+    assert paired_randomization_test(effect, rng=rng, n_permutations=199).p_value < 0.05
