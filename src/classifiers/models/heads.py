@@ -86,10 +86,8 @@ class Heads(nn.Module):
         """Predicted CF vectors [B, f] of features [B, F], in the CF model's scale; None without a trained CF head."""
         if self.cf_head is None or self.cf_scale is None:
             return None
-        return (
-            self.cf_head(self.label_head.represent(self._scaled(features))).float() * self.cf_scale[1]
-            + self.cf_scale[0]
-        )
+        predicted = self.cf_head(self.label_head.represent(self._scaled(features))).float()
+        return predicted * self.cf_scale[1] + self.cf_scale[0]
 
     def _scaled(self, features: Tensor) -> Tensor:
         return features if self.feature_scale is None else (features - self.feature_scale[0]) / self.feature_scale[1]
