@@ -31,13 +31,23 @@ class Setting(NamedTuple):
     @property
     def slug(self) -> str:
         """A file-name part such as ``resnet18_64px_ratio0.2``."""
+        return f"{self.network_slug}_ratio{self.label_ratio:g}"
+
+    @property
+    def network_slug(self) -> str:
+        """A file-name part such as ``resnet18_64px``."""
         safe = "".join(c if c.isalnum() or c in "-." else "-" for c in self.backbone)
-        return f"{safe}_{self.image_size}px_ratio{self.label_ratio:g}"
+        return f"{safe}_{self.image_size}px"
 
     @property
     def title(self) -> str:
         """A caption part such as ``resnet18, 64 px, label ratio 0.2``."""
-        return f"{self.backbone}, {self.image_size} px, label ratio {self.label_ratio:g}"
+        return f"{self.network}, label ratio {self.label_ratio:g}"
+
+    @property
+    def network(self) -> str:
+        """A caption part such as ``resnet18, 64 px``."""
+        return f"{self.backbone}, {self.image_size} px"
 
 
 @dataclass(frozen=True)

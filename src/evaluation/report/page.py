@@ -40,16 +40,21 @@ def rendered_table(rows: Sequence[Row], columns: Sequence[Column]) -> dict[str, 
 
 
 def describe_dataset(
-    dataset_dir: Path, stems: Sequence[Path], settings: list[PageSetting], thumbnails: Thumbnails | None
+    dataset_dir: Path,
+    stems: Sequence[Path],
+    settings: list[PageSetting],
+    thumbnails: Thumbnails | None,
+    labels_saved: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
     """Gather what the page shows of a dataset, by the names that the template uses.
 
-    ``stems`` are the figures, paths without ending. ``thumbnails`` is None without prepared data; the page then has no
-    statistics and no CF neighbours.
+    ``stems`` are the figures, paths without ending; ``labels_saved`` are rendered tables. ``thumbnails``: None without
+    prepared data; the page then has no statistics and no CF neighbours.
     """
     curves = {s.slug: [_embed(stem) for stem in stems if stem.name == f"learning_curves_{s.slug}"] for s in settings}
-    figures = [_embed(stem) for stem in stems if stem.name.startswith("mAP_")]
+    figures = [_embed(stem) for stem in stems if stem.name.startswith(("mAP_", "labels_saved_"))]
     page = {"name": dataset_dir.name, "settings": settings, "figures": figures, "curves": curves}
+    page["labels_saved"] = labels_saved
     if thumbnails is None:
         return page
     prepared = dataset_dir / PREPARED

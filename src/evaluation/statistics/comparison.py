@@ -16,6 +16,7 @@ from src.evaluation.inputs.aligned import AlignedPredictions, pair_folds, seeds_
 from src.evaluation.inputs.runs_table import MethodRuns, Setting, common_pairs
 from src.evaluation.statistics import metrics, significance
 from src.evaluation.statistics.bootstrap import Estimate, estimate, resample_map
+from src.evaluation.statistics.equivalence import Equivalence, equivalence
 from src.machine import n_cores
 
 _log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ class Contrast:
     baseline: float
     p_randomization: float
     t_test: significance.TTest | None
+    equivalence: Equivalence
     n_pairs: int
     n_unpaired: int
     p_randomization_holm: float | None = None
@@ -46,6 +48,8 @@ class MethodResult:
         per_class: (n_classes,) AP, mean over the runs in which the class has a positive; NaN if in none.
         labels: Names of the classes.
         n_classes_excluded: Classes without a positive, in the fold that has most of them.
+        resampled: (1 + n_resamples,) mAP as observed, then of each bootstrap replicate, mean over runs.
+        runs: (fold, seed) of each run.
         contrast: None for the baseline, and where no (fold, seed) pair is shared with it.
     """
 
@@ -58,6 +62,8 @@ class MethodResult:
     n_folds: int
     n_seeds: int
     n_classes_excluded: int
+    resampled: np.ndarray
+    runs: frozenset[tuple[int, int]]
     contrast: Contrast | None = None
 
 
@@ -135,6 +141,8 @@ def _summarise(
         n_folds=len(folds),
         n_seeds=len({seed for _, seed in row.runs}),
         n_classes_excluded=int(np.isnan(per_class).sum(axis=1).max()),
+        resampled=resampled,
+        runs=frozenset(row.runs),
         contrast=contrast,
     )
 
@@ -158,11 +166,14 @@ def _contrast(
         baselines.append(np.mean(old, axis=0)[0])
         observed.append([b[0] - a[0] for a, b in zip(old, new, strict=True)])
     folds, rng = pair_folds(reference, row, pairs, predictions), np.random.default_rng((cfg.seed, 0, 1))
+    difference, baseline = estimate(np.mean(differences, axis=0), cfg.confidence_level), float(np.mean(baselines))
+    t_test = significance.corrected_t_test(observed, _TEST_TRAIN_RATIO)
     return Contrast(
-        difference=estimate(np.mean(differences, axis=0), cfg.confidence_level),
-        baseline=float(np.mean(baselines)),
+        difference=difference,
+        baseline=baseline,
         p_randomization=significance.paired_randomization_test(folds, rng=rng, n_permutations=cfg.n_permutations),
-        t_test=significance.corrected_t_test(observed, _TEST_TRAIN_RATIO),
+        t_test=t_test,
+        equivalence=equivalence(difference, baseline, t_test),
         n_pairs=len(pairs),
         n_unpaired=n_unpaired,
     )

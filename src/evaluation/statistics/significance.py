@@ -24,6 +24,7 @@ class TTest:
     p_value: float
     degrees: int
     unit: str
+    standard_error: float
 
 
 def paired_randomization_test(
@@ -93,7 +94,7 @@ def corrected_t_test(differences: Sequence[Sequence[float]], test_train_ratio: f
     else:
         statistic = float(mean / np.sqrt(variance))
     p_value = float(2 * student_t.sf(abs(statistic), n_runs - 1))
-    return TTest(statistic, p_value, n_runs - 1, "fold" if by_fold else "seed")
+    return TTest(statistic, p_value, n_runs - 1, "fold" if by_fold else "seed", float(np.sqrt(variance)))
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

@@ -57,6 +57,8 @@ def build_row(result: MethodResult, paper: Mapping[str, float] = MappingProxyTyp
         "t_test_unit": t_test.unit if t_test else None,
         "significant": contrast.significant if contrast else None,
         "smallest_detectable": difference.smallest_detectable if difference else None,
+        "p_equivalence": contrast.equivalence.p_value if contrast else None,
+        "smallest_margin_percent": _percent(contrast.equivalence.smallest_margin) if contrast else None,
         "n_folds": result.n_folds,
         "n_seeds": result.n_seeds,
         "n_pairs": contrast.n_pairs if contrast else None,
@@ -86,6 +88,8 @@ def columns_of(rows: Sequence[Row], level: float) -> tuple[list[Column], list[Co
         Column("Holm", lambda row: p_value(row["p_t_test_holm"])),
         Column("significant", lambda row: str(row["significant"] or "")),
         Column("detectable", lambda row: number(row["smallest_detectable"])),
+        Column("p equal", lambda row: p_value(row["p_equivalence"])),
+        Column("margin %", lambda row: number(row["smallest_margin_percent"], digits=1)),
         Column("folds", lambda row: str(row["n_folds"])),
         Column("seeds", lambda row: str(row["n_seeds"])),
     ]
@@ -177,6 +181,10 @@ def p_value(value: str | float | None) -> str:
     if not _known(value):
         return ""
     return "<.0001" if value < 1e-4 else f"{value:.4f}".lstrip("0") if value < 1 else "1"
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
 
 
 def _known(value: str | float | None) -> TypeGuard[float]:

@@ -76,7 +76,7 @@ def test_names_are_escaped(tmp_path):
     save_page(
         tmp_path / "report.html",
         "<title>",
-        [{"name": "<i>", "settings": [setting], "figures": [], "curves": {"slug": []}}],
+        [{"name": "<i>", "settings": [setting], "figures": [], "curves": {"slug": []}, "labels_saved": []}],
     )
     page = (tmp_path / "report.html").read_text()
     assert "<script>alert" not in page
