@@ -6,8 +6,9 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
@@ -17,7 +18,7 @@ from tqdm import tqdm
 
 from src.config.datasets import DatasetConfig
 from src.config.stages import DownloadConfig
-from src.data.download.fetch import Fetched, FetchError, Wanted, fetch, hash_file, open_session, verify
+from src.data.download.fetch import Fetched, FetchError, Wanted, fetch, open_session, verify
 from src.data.download.records import RECORDS_FILE, Record, Records
 from src.data.images.decode import RefusedImageError
 from src.data.images.files import load_image
@@ -25,11 +26,12 @@ from src.data.sources import get_source
 from src.data.sources.raw import RawTables
 from src.data.tables.engine import open_engine
 from src.errors import ConfigError, DataError
+from src.files import sha256_of_file
+from src.machine import map_in_order
 
 logger = logging.getLogger(__name__)
 
 FILE_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
-AT_A_TIME = 1024
 UNPACKING = ".unpack."  # begins the name of the folder where an archive is unpacked
 
 
@@ -43,23 +45,29 @@ def download_dataset(dataset: DatasetConfig, cfg: DownloadConfig) -> None:
         ConfigError: An address of a raw file does not end in a plain file name, or in the same one as another.
         DataError: A raw file cannot be obtained, or has to be obtained by hand.
     """
-    raw_dir = Path(dataset.raw_dir)
+    raw_dir, images_dir = Path(dataset.raw_dir), Path(dataset.images_dir)
     raw_files = name_files(dataset.raw_urls)
     raw_dir.mkdir(parents=True, exist_ok=True)
-    with (
-        FileLock(raw_dir / f"{RECORDS_FILE}.lock"),
-        Records(raw_dir / RECORDS_FILE) as records,
-        open_session(cfg) as session,
-    ):
-        fetcher = _Fetcher(session, dataset, cfg, records)
-        for name, url in raw_files.items():
-            fetcher.raw_file(name, url)
-        source = get_source(dataset.source)
-        with open_engine(source.raw_files(dataset), raw_dir) as engine:
-            raw: RawTables = source.read(dataset, engine)
-        if not raw.image_urls and not dataset.raw_urls:
-            raise DataError(f"Nothing of {dataset.name} can be downloaded. {dataset.obtain}")
-        fetcher.images(raw.image_urls)
+    with FileLock(raw_dir / f"{RECORDS_FILE}.lock"), open_session(cfg) as session:
+        records = Records(raw_dir / RECORDS_FILE)
+        fetcher = _Fetcher(session, cfg, records)
+        with records.opened():
+            for name, url in raw_files.items():
+                fetcher.raw_file(raw_dir / name, url, dataset.obtain)
+            source = get_source(dataset.source)
+            with open_engine(source.raw_files(dataset), raw_dir) as engine:
+                raw: RawTables = source.read(dataset, engine)
+            if not raw.image_urls and not dataset.raw_urls:
+                raise DataError(f"Nothing of {dataset.name} can be downloaded. {dataset.obtain}")
+            images_dir.mkdir(parents=True, exist_ok=True)
+            wanted = Wanted(cfg.max_image_bytes, partial(_check_image, dataset), cfg.image_seconds)
+            done = map_in_order(
+                lambda entry: fetcher.obtain(*entry, images_dir, wanted), sorted(raw.image_urls.items()), cfg.workers
+            )
+            progress = tqdm(done, "downloads", len(raw.image_urls), unit="image", disable=None)
+            unlisted = sum(record is None for _, record in progress)
+        if unlisted:
+            logger.warning("%d image(s) are not in the frozen record and were left out.", unlisted)
         logger.info("Downloads of %s: %s", dataset.name, records.summary())
 
 
@@ -79,85 +87,44 @@ def name_files(urls: Iterable[str]) -> dict[str, str]:
     return files
 
 
+@dataclass(frozen=True)
 class _Fetcher:
-    def __init__(
-        self, session: requests.Session, dataset: DatasetConfig, cfg: DownloadConfig, records: Records
-    ) -> None:
-        self.session, self.dataset, self.cfg, self.records = session, dataset, cfg, records
+    session: requests.Session
+    cfg: DownloadConfig
+    records: Records
 
-    def raw_file(self, name: str, url: str) -> None:
-        target = Path(self.dataset.raw_dir) / name
-        wanted = Wanted(self.cfg.max_file_bytes, check_archive, resume=True, sha256=self._expected(name))
+    def raw_file(self, target: Path, url: str, how: str) -> None:
         logger.info("Obtaining %s from %s", target, url)
-        record = self._obtain(name, url, target, wanted)
+        wanted = Wanted(self.cfg.max_file_bytes, partial(check_archive, kind=target.suffix), resume=True)
+        record = self.obtain(target.name, url, target.parent, wanted)
         if record is None or record.reason is not None:
             reason = "not in the frozen record" if record is None else record.reason
             raise DataError(
-                f"{url} should give a whole {name}, but does not: {reason}. Run the same command again later, or get "
-                f"it by hand. {self.dataset.obtain}"
+                f"{url} should give a whole {target.name}, but does not: {reason}. Run the same command again later, "
+                f"or get it by hand. {how}"
             )
         if target.suffix == ".zip":
             unpack(target, self.cfg.max_file_bytes)
 
-    def images(self, urls: Mapping[str, str]) -> None:
-        Path(self.dataset.images_dir).mkdir(parents=True, exist_ok=True)
-        missing_from_record = 0
-        with (
-            ThreadPoolExecutor(self.cfg.workers) as pool,
-            tqdm(total=len(urls), desc="downloads", unit="image", disable=None) as progress,
-        ):
-            try:
-                entries = sorted(urls.items())
-                for start in range(0, len(entries), AT_A_TIME):
-                    for record in pool.map(lambda entry: self._image(*entry), entries[start : start + AT_A_TIME]):
-                        missing_from_record += record is None
-                        progress.update()
-            finally:
-                pool.shutdown(cancel_futures=True)
-        if missing_from_record:
-            logger.warning("%d image(s) are not in the frozen record and were left out.", missing_from_record)
-
-    def _image(self, path: str, url: str) -> Record | None:
-        def check(part: Path) -> None:
-            try:
-                load_image(part, self.dataset)
-            except RefusedImageError as refused:
-                raise FetchError(str(refused), permanent="damaged" not in str(refused)) from refused
-
-        wanted = Wanted(self.cfg.max_image_bytes, check, self.cfg.image_seconds, sha256=self._expected(path))
-        return self._obtain(path, url, Path(self.dataset.images_dir) / path, wanted)
-
-    def _obtain(self, path: str, url: str, target: Path, wanted: Wanted) -> Record | None:
+    def obtain(self, path: str, url: str, folder: Path, wanted: Wanted) -> Record | None:
         """Outcome for one file, from the record where it is settled; None: not in the frozen record."""
-        known = self.records.get(path)
-        if self.cfg.frozen and known is None:
-            return None
-        if known is not None and self._is_settled(known, target):
+        known, target, frozen = self.records.get(path), folder / path, self.cfg.frozen
+        if frozen and (known is None or known.sha256 is None):
             return known
+        there = target.is_file()
+        if known is not None and not frozen:
+            whole = there and target.stat().st_size == known.n_bytes
+            if whole if known.reason is None else known.permanent and not there:
+                return known
+        same = replace(wanted, sha256=known and known.sha256)
         try:
-            present = _present(target, wanted) if known is None or known.reason is not None else None
-            fetched = present or fetch(self.session, url, target, wanted, self.cfg)
-            record = Record(path, url, fetched.sha256, fetched.n_bytes)
+            content = _present(target, same) or fetch(self.session, url, target, same if frozen else wanted, self.cfg)
+            record = Record(path, url, *content)
         except FetchError as error:
-            if self.cfg.frozen and known is not None:  # what it should be stays in the record
-                record = Record(path, url, known.sha256, known.n_bytes, str(error))
-            else:
-                record = Record(path, url, reason=str(error), permanent=error.permanent)
+            failed = known if frozen and known else Record(path, url, permanent=error.permanent)
+            record = replace(failed, reason=str(error))
         self.records.add(record)
         return record
-
-    def _is_settled(self, known: Record, target: Path) -> bool:
-        if known.reason is None and target.is_file():
-            if self.cfg.frozen:
-                return hash_file(target) == (known.sha256, known.n_bytes)
-            return target.stat().st_size == known.n_bytes
-        if self.cfg.frozen:
-            return known.sha256 is None
-        return known.permanent and not target.is_file()
-
-    def _expected(self, path: str) -> str | None:
-        known = self.records.get(path)
-        return known.sha256 if self.cfg.frozen and known is not None else None
 
 
 def _present(target: Path, wanted: Wanted) -> Fetched | None:
@@ -168,21 +135,27 @@ def _present(target: Path, wanted: Wanted) -> Fetched | None:
         return None
 
 
-def check_archive(path: Path) -> None:
-    """Read a ``.gz`` or ``.zip`` to its end; raises ``FetchError`` when it is damaged or something else."""
-    name = path.name.removesuffix(".part")
+def _check_image(dataset: DatasetConfig, path: Path) -> None:
     try:
-        if name.endswith(".gz"):
+        load_image(path, dataset)
+    except RefusedImageError as refused:
+        raise FetchError(str(refused), permanent="damaged" not in str(refused)) from refused
+
+
+def check_archive(path: Path, kind: str) -> None:
+    """Read a ``.gz`` or ``.zip`` to its end; raises ``FetchError`` when it is damaged or something else."""
+    try:
+        if kind == ".gz":
             with gzip.open(path) as stream:
                 while stream.read(1 << 20):
                     pass
-        elif name.endswith(".zip"):
+        elif kind == ".zip":
             with zipfile.ZipFile(path) as archive:
                 damaged = archive.testzip()
             if damaged is not None:
                 raise zipfile.BadZipFile(damaged)
     except Exception as error:  # the readers raise many kinds on damaged archives; the cause is chained
-        raise FetchError("content is no whole archive", permanent=False) from error
+        raise FetchError("content is no whole archive") from error
 
 
 def unpack(archive_path: Path, max_bytes: int) -> None:
@@ -198,13 +171,8 @@ def unpack(archive_path: Path, max_bytes: int) -> None:
         size = sum(member.file_size for member in archive.infolist())
         if size > max_bytes:
             raise DataError(f"{archive_path} should unpack to at most {max_bytes} bytes, but would to {size}.")
-        missing = [member for member in archive.infolist() if not (folder / _top(member.filename)).exists()]
         with tempfile.TemporaryDirectory(prefix=UNPACKING, dir=folder) as temporary:
-            archive.extractall(temporary, missing)  # zipfile strips "..", drives and leading slashes
+            archive.extractall(temporary)  # zipfile strips "..", drives and leading slashes
             for entry in Path(temporary).iterdir():
-                entry.replace(folder / entry.name)
-
-
-def _top(member: str) -> str:
-    """The folder or file right below ``raw_dir`` that a member of an archive unpacks to."""
-    return next((part for part in member.split("/") if part not in ("", ".", "..")), "")
+                if not (folder / entry.name).exists():
+                    entry.replace(folder / entry.name)

@@ -3,10 +3,11 @@
 import json
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from src.errors import DataError
 from src.files import save_text
@@ -41,25 +42,21 @@ class Records:
         lines = path.read_bytes().splitlines() if path.is_file() else []
         for number, line in enumerate(lines, start=1):
             try:
-                self._keep(Record(**json.loads(line)))
+                record = Record(**json.loads(line))
+                self._by_path[record.path] = record
             except (ValueError, TypeError) as error:
                 if number < len(lines):
                     raise DataError(
-                        f"{path} should hold one record a line, but line {number} is damaged; mend it, or delete the "
-                        "file to check every download again."
+                        f"{path} should hold one record a line, but line {number} is damaged; correct it, or delete "
+                        "the file to check every download again."
                     ) from error
 
-    def __enter__(self) -> Self:
-        """Open the file for new outcomes, after rewriting it without a damaged end."""
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Take new outcomes; the file has no damaged end before, and is sorted by path after."""
         self._rewrite()
-        self._stream = self.path.open("a", encoding="utf-8")
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the file and sort it by path."""
-        self._stream.close()
+        with self.path.open("a", encoding="utf-8") as self._stream:
+            yield
         self._rewrite()
 
     def get(self, path: str) -> Record | None:
@@ -69,21 +66,14 @@ class Records:
     def add(self, record: Record) -> None:
         """Keep an outcome, in place of an earlier one of the same path; safe from several threads."""
         with self._lock:
-            self._keep(record)
+            self._by_path[record.path] = record
             self._stream.write(_line(record))
             self._stream.flush()
 
     def summary(self) -> dict[str, Any]:
         """Files obtained, and files not obtained by reason."""
-        records = self._by_path.values()
-        failed = Counter(record.reason for record in records if record.reason is not None)
-        return {
-            "obtained": sum(record.reason is None for record in records),
-            "not_obtained": dict(sorted((str(reason), count) for reason, count in failed.items())),
-        }
-
-    def _keep(self, record: Record) -> None:
-        self._by_path[record.path] = record
+        failed = Counter(str(record.reason) for record in self._by_path.values() if record.reason is not None)
+        return {"obtained": len(self._by_path) - failed.total(), "not_obtained": dict(sorted(failed.items()))}
 
     def _rewrite(self) -> None:
         save_text(self.path, "".join(_line(self._by_path[path]) for path in sorted(self._by_path)))
