@@ -82,7 +82,7 @@ def ours() -> tuple[float, float]:
         for rows in order.split(BATCH):
             boxes = random_resized_crop_boxes(heights[rows], widths[rows], cfg.scale, cfg.ratio, generator)
             flip = torch.rand(len(rows), generator=generator) < cfg.horizontal_flip
-            images = crop_batch(store, rows.numpy(), boxes, CROP, flip)
+            images = crop_batch(store.read, rows.numpy(), boxes, CROP, flip)
             color_augment(images, cfg, generator).sub_(mean).div_(std).sum()
 
     epoch()

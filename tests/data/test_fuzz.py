@@ -67,7 +67,7 @@ def check_contract(cfg):
     except UserError:
         return False
     assert items["item_id"].is_unique
-    for item, path, labels, _ in raw.items.itertuples(index=False):
+    for item, path, labels, *_ in raw.items.itertuples(index=False):
         assert isinstance(item, str)
         assert path is None or isinstance(path, str) or path != path
         assert labels is None or (labels == sorted(set(labels)) and "" not in labels)

@@ -33,12 +33,19 @@ REASONS = (
 
 
 class FetchError(Exception):
-    """A file could not be obtained; the message is one of the reasons counted in the report, without address."""
+    """A file could not be obtained; the message is one of the reasons counted in the report, without address.
 
-    def __init__(self, reason: str, *, permanent: bool = False, wait_s: float = 0.0) -> None:
-        """``permanent``: trying again is pointless; ``wait_s``: how long the server asked to wait."""
+    Attributes:
+        permanent: Trying again is pointless.
+        resumable: What arrived may be continued.
+        wait_s: How long the server asked to wait.
+    """
+
+    def __init__(
+        self, reason: str, *, permanent: bool = False, resumable: bool = False, wait_s: float = 0.0
+    ) -> None:
         super().__init__(reason)
-        self.permanent, self.wait_s = permanent, wait_s
+        self.permanent, self.resumable, self.wait_s = permanent, resumable, wait_s
 
 
 class Fetched(NamedTuple):
@@ -90,15 +97,11 @@ def fetch(session: requests.Session, url: str, target: Path, wanted: Wanted, cfg
         attempt += 1
         try:
             part = _transfer(session, url, target, wanted, cfg)
-            try:
-                fetched = verify(part, wanted)
-            except FetchError:  # whole, but wrong: nothing to build upon
-                part.unlink()
-                raise
+            fetched = verify(part, wanted)
             part.replace(target)
             return fetched
         except FetchError as error:
-            if not wanted.resume or error.permanent:
+            if error.permanent or not error.resumable or not wanted.resume:
                 _discard(target)
             if error.permanent or attempt >= cfg.attempts:
                 raise
@@ -116,7 +119,7 @@ def verify(path: Path, wanted: Wanted) -> Fetched:
 
 def _transfer(session: requests.Session, url: str, target: Path, wanted: Wanted, cfg: DownloadConfig) -> Path:
     """Get the whole file, or the rest of it, under a temporary name."""
-    begun = next(iter(_parts(target)), None) if wanted.resume else None
+    begun = next(target.parent.glob(f".{glob.escape(target.name)}.{'?' * 16}.*.part"), None)
     start = begun.stat().st_size if begun else 0
     if begun and begun.suffixes[-2] == f".{start}":
         return begun  # stopped after its last byte
@@ -127,7 +130,7 @@ def _transfer(session: requests.Session, url: str, target: Path, wanted: Wanted,
             if answer.status_code not in (200, 206, 416):
                 raise _refusal(answer)
             place, whole_size = _extent(answer)
-            part = _part(target, url, answer, whole_size)
+            part = _part(target, url, answer, whole_size) if wanted.resume else target.with_name(f".{target.name}.part")
             if answer.status_code != 200 and (part != begun or place != start):
                 _discard(target)
                 raise FetchError("server could not continue the file")
@@ -174,14 +177,9 @@ def _part(target: Path, url: str, answer: requests.Response, whole_size: int | N
     return target.with_name(f".{target.name}.{key}.{whole_size}.part")
 
 
-def _parts(target: Path) -> list[Path]:
-    """What earlier attempts left that can be continued."""
-    return list(target.parent.glob(f".{glob.escape(target.name)}.{'?' * 16}.*.part"))
-
-
 def _discard(target: Path) -> None:
-    for part in (*_parts(target), target.with_name(f".{target.name}.part")):
-        part.unlink(missing_ok=True)
+    for part in target.parent.glob(f".{glob.escape(target.name)}.*part"):
+        part.unlink()
 
 
 def _refusal(answer: requests.Response) -> FetchError:

@@ -26,7 +26,6 @@ from src.data.sources import get_source
 from src.data.sources.raw import RawTables
 from src.data.tables.engine import open_engine
 from src.errors import ConfigError, DataError
-from src.files import sha256_of_file
 from src.machine import map_in_order
 
 logger = logging.getLogger(__name__)
@@ -116,7 +115,7 @@ class _Fetcher:
             whole = there and target.stat().st_size == known.n_bytes
             if whole if known.reason is None else known.permanent and not there:
                 return known
-        same = replace(wanted, sha256=known and known.sha256)
+        same = replace(wanted, sha256=None if known is None else known.sha256)
         try:
             content = _present(target, same) or fetch(self.session, url, target, same if frozen else wanted, self.cfg)
             record = Record(path, url, *content)

@@ -35,14 +35,6 @@ class NewBatch:
     images: Tensor
 
 
-class _Decoded:
-    def __init__(self, pixels: list[np.ndarray]) -> None:
-        self._pixels = pixels
-
-    def read(self, row: int) -> np.ndarray:
-        return self._pixels[row]
-
-
 def find_images(source: Path) -> Iterator[Path]:
     """Image files of a folder and those below it, or those that a text file lists, one a line; none is held in memory.
 
@@ -61,15 +53,9 @@ def find_images(source: Path) -> Iterator[Path]:
 def load_batches(
     source: Path, cfg: DatasetConfig, image_size: int, eval_crop: float, batch_size: int, n_threads: int
 ) -> Iterator[NewBatch]:
-    """Decode files in parallel and yield them in batches.
+    """Decode files in parallel and yield them in batches, cropped to ``eval_crop`` of the short side.
 
-    Args:
-        source: A folder or a list, as ``find_images`` takes it.
-        cfg: Sizes and limits of the images that the network was trained on.
-        image_size: Side of the crops, pixels.
-        eval_crop: Their share of the short side.
-        batch_size: Files a batch.
-        n_threads: Decoders.
+    Sizes and limits ``cfg`` are those of the images that the network was trained on.
     """
 
     def decode(path: Path) -> np.ndarray | str:
@@ -86,7 +72,7 @@ def load_batches(
         yield NewBatch(
             [str(path) for path, _ in batch],
             [result if isinstance(result, str) else None for _, result in batch],
-            crop_batch(_Decoded(pixels), np.arange(len(pixels)), boxes, image_size),
+            crop_batch(pixels.__getitem__, np.arange(len(pixels)), boxes, image_size),
         )
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -27,8 +27,8 @@ PIXELS_FILE, INDEX_FILE = "pixels.bin", "index.npz"
 class StoreIndex(ArrayArtifact):
     """Where each item's image lies in the pixel file.
 
-    ``item_id`` [n] str, ``offset`` [n] int64 (bytes), ``height`` and ``width`` [n] int32 (pixels), ``sha256`` [n] str
-    of the image file. Items with the same image share an offset.
+    ``item_id`` [n] str, ``offset`` [n] (bytes), ``height`` and ``width`` [n] (pixels), int64, and ``sha256`` [n] str of
+    the image file. Items with the same image share an offset.
     """
 
     item_id: np.ndarray
@@ -44,7 +44,7 @@ class StoreIndex(ArrayArtifact):
     @property
     def n_bytes(self) -> int:
         """Size that the pixel file must have."""
-        ends = self.offset + 3 * self.height.astype(np.int64) * self.width
+        ends = self.offset + 3 * self.height * self.width
         return int(ends.max(initial=0))
 
 
@@ -121,24 +121,29 @@ class Contents:
 def write_store(
     directory: Path, image_paths: Mapping[str, str], cfg: DatasetConfig, num_workers: int | None
 ) -> Contents:
-    """Decode all images and write the store; each file is decoded once and each content stored once.
+    """Decode all images and write the store, whole; each file is decoded once and each content stored once.
 
     Args:
-        directory: Folder to write to; both files appear in it only when whole.
+        directory: Folder to write to.
         image_paths: Path below ``cfg.images_dir`` of each item with an image, by item id.
         cfg: Sizes and limits.
         num_workers: Decoding threads (the decoders release the interpreter lock); None: one a core.
-
-    Returns:
-        What became of each file.
     """
     images_dir = Path(cfg.images_dir)
     place: dict[str, tuple[int, int, int]] = {}  # offset, height, width by content
     contents = Contents()
     started, size = time.monotonic(), 0
     paths = sorted(set(image_paths.values()))
+
+    def decode(path: str) -> DecodedImage | str:
+        try:
+            return load_image(resolve_image_path(images_dir, path), cfg)
+        except RefusedImageError as reason:
+            return str(reason)
+
+    decoded = tqdm(map_in_order(decode, paths, num_workers or n_cores()), "images", len(paths), disable=None)
     with atomic_path(directory / PIXELS_FILE) as temporary, temporary.open("wb") as stream:
-        for path, image in _decode_all(images_dir, paths, cfg, num_workers or n_cores()):
+        for path, image in decoded:
             if isinstance(image, str):
                 contents.refused[path] = image
                 continue
@@ -150,31 +155,9 @@ def write_store(
                 size += stream.write(image.pixels.tobytes())
     kept = sorted(item_id for item_id, path in image_paths.items() if path in contents.digests)
     digests = [contents.digests[image_paths[item_id]] for item_id in kept]
-    places = np.array([place[digest] for digest in digests], dtype=np.int64).reshape(-1, 3)
-    index = StoreIndex(
-        item_id=np.array(kept, dtype=np.str_),
-        offset=places[:, 0],
-        height=places[:, 1].astype(np.int32),
-        width=places[:, 2].astype(np.int32),
-        sha256=np.array(digests, dtype=np.str_),
-    )
+    offset, height, width = np.array([place[digest] for digest in digests], dtype=np.int64).reshape(-1, 3).T
+    index = StoreIndex(np.array(kept, np.str_), offset, height, width, np.array(digests, np.str_))
     index.save(directory / INDEX_FILE)
-    seconds = time.monotonic() - started
-    rate = len(paths) / max(seconds, 1e-9)
+    rate = len(paths) / max(time.monotonic() - started, 1e-9)
     logger.info("Stored %d of %d images: %.0f MB, %.0f a second.", len(contents.digests), len(paths), size / 1e6, rate)
     return contents
-
-
-def _decode_all(
-    images_dir: Path, paths: list[str], cfg: DatasetConfig, num_workers: int
-) -> Iterator[tuple[str, DecodedImage | str]]:
-    """Yield each path with its image or the reason it was refused, in order, holding few images at a time."""
-
-    def decode(path: str) -> DecodedImage | str:
-        try:
-            return load_image(resolve_image_path(images_dir, path), cfg)
-        except RefusedImageError as reason:
-            return str(reason)
-
-    decoded = map_in_order(decode, paths, num_workers)
-    yield from tqdm(decoded, total=len(paths), desc="images", unit="image", disable=None)

@@ -6,7 +6,8 @@ the batch size alone.
 """
 
 import math
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -74,32 +75,23 @@ def _central_boxes(heights: Tensor, widths: Tensor, ratio: list[float]) -> Tenso
     aspect = widths / heights
     crop_width = torch.where(aspect > ratio[1], torch.round(heights * ratio[1]).to(torch.int64), widths)
     crop_height = torch.where(aspect < ratio[0], torch.round(widths / ratio[0]).to(torch.int64), heights)
-    top = torch.div(heights - crop_height, 2, rounding_mode="floor")
-    left = torch.div(widths - crop_width, 2, rounding_mode="floor")
-    return torch.stack([top, left, crop_height, crop_width], dim=1)
+    return torch.stack([(heights - crop_height) // 2, (widths - crop_width) // 2, crop_height, crop_width], dim=1)
 
 
 def center_crop_boxes(heights: Tensor, widths: Tensor, share: float) -> Tensor:
     """Square centre crops whose side is ``share`` of the short side: top, left, height, width, [B, 4] int64."""
     heights, widths = heights.to(torch.int64), widths.to(torch.int64)
     side = torch.round(torch.minimum(heights, widths) * share).to(torch.int64).clamp(min=1)
-    top = torch.div(heights - side, 2, rounding_mode="floor")
-    left = torch.div(widths - side, 2, rounding_mode="floor")
-    return torch.stack([top, left, side, side], dim=1)
+    return torch.stack([(heights - side) // 2, (widths - side) // 2, side, side], dim=1)
 
 
-class Pixels(Protocol):
-    """Images by row, such as ``ImageStore``."""
-
-    def read(self, row: int) -> np.ndarray:
-        """Pixels of one image, [H, W, 3] uint8."""
-
-
-def crop_batch(store: Pixels, rows: np.ndarray, boxes: Tensor, size: int, flip: Tensor | None = None) -> Tensor:
+def crop_batch(
+    read: Callable[[int], np.ndarray], rows: np.ndarray, boxes: Tensor, size: int, flip: Tensor | None = None
+) -> Tensor:
     """Crop images and resize the crops, antialiased.
 
     Args:
-        store: The images.
+        read: The pixels of an image by its row, [H, W, 3] uint8.
         rows: Their rows, [B].
         boxes: Top, left, height, width of each crop, [B, 4]; they must lie within the images.
         size: Side of the result, pixels.
@@ -111,7 +103,7 @@ def crop_batch(store: Pixels, rows: np.ndarray, boxes: Tensor, size: int, flip: 
     batch = torch.empty((len(rows), 3, size, size), dtype=torch.uint8)
     mirrored = [False] * len(rows) if flip is None else flip.tolist()
     for place, (row, (top, left, height, width)) in enumerate(zip(rows.tolist(), boxes.tolist(), strict=True)):
-        crop = torch.from_numpy(store.read(row)[top : top + height, left : left + width])
+        crop = torch.from_numpy(read(row)[top : top + height, left : left + width])
         image = crop.permute(2, 0, 1)[None]  # a channels-last view of the mapped file
         if (height, width) != (size, size):
             image = functional.interpolate(image, (size, size), mode="bilinear", antialias=True)

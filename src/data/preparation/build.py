@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,17 +50,7 @@ def build_dataset(cfg: PrepareConfig, target: Path) -> dict[str, Any]:
     contents = write_store(target / IMAGES_DIR, paths, dataset, cfg.num_workers)
     digests = contents.digests
     if not digests:
-        reasons = Counter(contents.refused[path] for path in paths.values())
-        shown = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
-        example, folder = min(paths.values(), default=""), Path(dataset.images_dir)
-        better = f"; {folder.parent / example} is there: set dataset.images_dir={folder.parent}"
-        raise DataError(
-            f"At least one image in {dataset.images_dir} should be usable, but none of {len(paths)} is: "
-            f"{shown or 'the item table names none'}. Check dataset.images_dir and where image paths come from"
-            + (f", such as {example!r}" if example else "")
-            + (better if "\0" not in example and example and (folder.parent / example).is_file() else "")
-            + "."
-        )
+        raise _no_images(paths, contents.refused, Path(dataset.images_dir))
     items = items.assign(image_path=items["image_path"].where(items["image_path"].isin(digests.keys()), None))
     items, merged_labels = merge_rare_labels(items, dataset.min_items_per_label, dataset.label_levels)
     items, label_names, dropped_labels = filter_labels(items, dataset.min_items_per_label)
@@ -89,3 +80,16 @@ def build_dataset(cfg: PrepareConfig, target: Path) -> dict[str, Any]:
     for reason, entry in report["images"]["refused"].items():
         logger.warning("%d image(s) refused: %s (%s).", entry["count"], reason, ", ".join(entry["examples"][:3]))
     return report
+
+
+def _no_images(paths: Mapping[str, str], refused: Mapping[str, str], folder: Path) -> DataError:
+    reasons = Counter(refused[path] for path in paths.values()).most_common()
+    shown = ", ".join(f"{reason} ({count})" for reason, count in reasons) or "the item table names none"
+    example = min(paths.values(), default="")
+    hint = f", such as {example!r}" if example else ""
+    if example and "\0" not in example and (folder.parent / example).is_file():
+        hint += f"; {folder.parent / example} is there: set dataset.images_dir={folder.parent}"
+    return DataError(
+        f"At least one image in {folder} should be usable, but none of {len(paths)} is: {shown}. Check "
+        f"dataset.images_dir and where image paths come from{hint}."
+    )

@@ -29,6 +29,13 @@ COMMONEST_UNKNOWN = """
 SELECT item_id, count(*) AS n FROM pairs ANTI JOIN known USING (item_id) WHERE item_id <> '' AND user_id <> ''
 GROUP BY ALL ORDER BY n DESC, item_id LIMIT 5
 """
+DROPPED = (
+    "interactions_with_an_empty_id",
+    "interactions_with_an_unknown_item",
+    "interactions_repeated",
+    "users_with_too_few_items",
+    "interactions_of_users_with_too_few_items",
+)
 PAIR_TYPE = pa.schema([(name, pa.int32()) for name in INTERACTION_COLUMNS])
 USER_TYPE = pa.schema([(USER_ID, pa.string())])
 
@@ -74,9 +81,7 @@ def write_interactions(
     Raises:
         DataError: There are interactions, but none is left; or they cannot be read.
     """
-    n_items = len(item_ids)
-    counts = dict.fromkeys(("read", "empty", "unknown", "repeated", "users", "few", "of_few"), 0)
-    users_of_item = np.zeros(n_items, np.int64)
+    cleaned = Cleaned(np.zeros(len(item_ids), np.int64), 0, 0, dict.fromkeys(DROPPED, 0))
     with (
         atomic_path(target / INTERACTIONS_FILE) as pairs_path,
         atomic_path(target / USERS_FILE) as users_path,
@@ -87,33 +92,22 @@ def write_interactions(
             names, items = rows.column(0).combine_chunks(), rows.column(1).to_numpy()
             empty = (items == EMPTY) | pc.equal(names, "").to_numpy(zero_copy_only=False)
             known = ~empty & (items != UNKNOWN)
-            counts["read"] += len(items)
-            counts["empty"] += int(empty.sum())
-            counts["unknown"] += int((~empty & ~known).sum())
+            lost = [empty, ~empty & ~known]
             names, items = names.filter(known), items[known]
             first = np.ones(len(items), bool)
             first[1:] = pc.not_equal(names[1:], names[:-1]).to_numpy(zero_copy_only=False)
             distinct = first | (np.diff(items, prepend=-1) != 0)
-            counts["repeated"] += len(items) - int(distinct.sum())
             user, items = np.cumsum(first)[distinct] - 1, items[distinct]
-            n_of_user = np.bincount(user, minlength=int(first.sum()))
-            enough = n_of_user >= min_items_per_user
+            enough = np.bincount(user, minlength=int(first.sum())) >= min_items_per_user
             kept = enough[user]
-            numbers = counts["users"] + np.cumsum(enough) - 1
+            numbers = cleaned.n_users + np.cumsum(enough) - 1
             users_file.write_table(pa.table([names.filter(first).filter(enough)], USER_TYPE))
             pairs_file.write_table(pa.table([numbers[user][kept].astype(np.int32), items[kept]], PAIR_TYPE))
-            users_of_item += np.bincount(items[kept], minlength=n_items)
-            counts["users"] += int(enough.sum())
-            counts["few"] += int((~enough).sum())
-            counts["of_few"] += int((~kept).sum())
-    dropped = {
-        "interactions_with_an_empty_id": counts["empty"],
-        "interactions_with_an_unknown_item": counts["unknown"],
-        "interactions_repeated": counts["repeated"],
-        "users_with_too_few_items": counts["few"],
-        "interactions_of_users_with_too_few_items": counts["of_few"],
-    }
-    cleaned = Cleaned(users_of_item, counts["users"], counts["read"], dropped)
+            cleaned.users_of_item += np.bincount(items[kept], minlength=len(item_ids))
+            cleaned.n_users += int(enough.sum())
+            cleaned.n_read += len(rows)
+            for reason, mask in zip(DROPPED, [*lost, ~distinct, ~enough, ~kept], strict=True):
+                cleaned.dropped[reason] += int(mask.sum())
     if cleaned.n_read:
         _say_unmatched(cleaned, item_ids, engine)
     return cleaned

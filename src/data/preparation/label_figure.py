@@ -16,11 +16,7 @@ NAMED = 40  # with more labels their names would not be legible
 def plot_items_per_label(counts: Mapping[str, int], gini_index: float, stem: Path, title: str) -> None:
     """Draw the number of items with image of each label, the most frequent first.
 
-    Args:
-        counts: Items by label.
-        gini_index: Shown in the title, 0 to 1.
-        stem: Path without ending; ``.png`` and ``.pdf`` are written.
-        title: Name of the dataset.
+    ``stem`` is a path without ending; ``.png`` and ``.pdf`` are written.
 
     Source: paper, Figure 2.
     """

@@ -37,13 +37,7 @@ def describe_items(items: pd.DataFrame, users_of_item: np.ndarray, named: int, r
 
 
 def describe_images(paths: Mapping[str, str], contents: Contents, cfg: DatasetConfig) -> dict[str, Any]:
-    """Images that repeat, look alike, or had to be changed to be stored.
-
-    Args:
-        paths: Image path of each item.
-        contents: What became of each file.
-        cfg: Sizes and limits.
-    """
+    """Images that repeat, look alike, or had to be changed to be stored; ``paths`` by item."""
     items_of = Counter(contents.digests[path] for path in paths.values() if path in contents.digests)
     shared = {digest: count for digest, count in items_of.items() if count > 1}
     digests = sorted(contents.hashes)

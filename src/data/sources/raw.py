@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,6 +11,7 @@ import duckdb
 import pandas as pd
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".avif", ".bmp", ".tif", ".tiff")
+COLUMNS = ("image_path", "labels", "values", "image_group")
 ADDRESS = re.compile(r"https?://|//(?=[^/])", re.IGNORECASE)
 
 
@@ -19,8 +21,8 @@ class RawTables:
 
     Attributes:
         items: ``item_id`` (str), ``image_path`` (str below images_dir, or None), ``labels`` (list of str; None:
-            unknown; empty: known to have none) and ``image_group`` (str, or None); ids may still repeat or be empty.
-            For regression also ``values`` (tuple of float, or None: unknown), in the order of the sorted labels.
+            unknown; empty: known to have none), ``values`` (tuple of float in the order of the sorted labels; None:
+            unknown, or no regression) and ``image_group`` (str, or None); ids may still repeat or be empty.
         interactions: ``user_id`` and ``item_id``, text; pairs may still repeat, be empty, or name unknown items. None:
             the dataset has none.
         dropped: What the source itself left out, as reason -> count.
@@ -33,6 +35,13 @@ class RawTables:
     dropped: dict[str, int] = field(default_factory=dict)
     image_urls: dict[str, str] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
+
+
+def item_table(item_id: Sequence[str], **columns: Sequence[Any]) -> pd.DataFrame:
+    """``RawTables.items``; a column that is not given is null."""
+    nulls = [None] * len(item_id)
+    given = {"item_id": item_id} | {name: columns.get(name, nulls) for name in COLUMNS}
+    return pd.DataFrame({name: pd.Series(own, range(len(nulls)), object) for name, own in given.items()})
 
 
 def web_address(text: str) -> str | None:

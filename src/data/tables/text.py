@@ -59,7 +59,7 @@ class Dialect:
 
 
 class _DamageError(Exception):
-    def __init__(self, kind: str, text: str) -> None:
+    def __init__(self, text: str, kind: str = "") -> None:
         super().__init__(text)
         self.kind = kind
 
@@ -69,14 +69,9 @@ def load_text(
 ) -> tuple[duckdb.DuckDBPyRelation, int]:
     """Read columns of a text table into a temporary table.
 
-    Args:
-        engine: Where to.
-        path: The table.
-        wanted: Names of the columns, and the setting that names each.
-        dialect: What is known of it.
-
     Returns:
-        The columns ``c0, c1, ...`` as text, and how many rows have too few or too many cells.
+        The columns ``wanted`` (by name, with the setting that names each) as ``c0, c1, ...``, text; and how many rows
+        have too few or too many cells.
 
     Raises:
         DataError: The file is damaged or lacks a column.
@@ -114,7 +109,7 @@ def _plain(engine: Engine, path: Path, encoding: str | None) -> Path:
         with pa.input_stream(str(packed), compression=kind) as stream, path.open("wb") as unpacked:
             shutil.copyfileobj(stream, unpacked, BLOCK)
     if not _head(path, 1):
-        raise _DamageError("", "it is empty")
+        raise _DamageError("it is empty")
     encoding = encoding or next((name for mark, name in MARKS.items() if _head(path, 2) == mark), "utf-8")
     return engine.link(path) if codecs.lookup(encoding).name == "utf-8" else _recode(engine, path, encoding)
 
@@ -153,15 +148,14 @@ def _header(path: Path, dialect: Dialect, wanted: Mapping[str, str]) -> tuple[li
         text = head.decode(WESTERN, WESTERN)
     n_blank = text[: len(text) - len(text.lstrip())].count("\n")
     dialect = replace(dialect, quote="'" if text.lstrip().startswith("'") else dialect.quote, skip=n_blank)
-    found = {}
+    found = []
     for delimiter in [dialect.delimiter] if dialect.delimiter else DELIMITERS:
         names, first = _first_rows(text, delimiter, dialect.quote)
         ends_so = len(first) == len(names) + 1 and not first[-1]  # each row ends in a delimiter, but for the header
-        found[delimiter] = [*names, ""] if ends_so else names
-        if find_columns(names, wanted) is not None:
-            return found[delimiter], replace(dialect, delimiter=delimiter)
-    most = max(found, key=lambda delimiter: len(found[delimiter]))
-    return found[most], replace(dialect, delimiter=most)
+        names = [*names, ""] if ends_so else names
+        found.append((find_columns(names, wanted) is not None, len(names), names, delimiter))
+    _, _, names, delimiter = max(found, key=lambda one: one[:2])
+    return names, replace(dialect, delimiter=delimiter)
 
 
 def _first_rows(text: str, delimiter: str, quote: str) -> list[list[str]]:
@@ -204,16 +198,16 @@ def _read(
     except duckdb.OutOfMemoryException:
         raise
     except duckdb.Error as error:
-        raise _DamageError(ENDS if "invalid state" in str(error) else "", brief(error)) from error
+        raise _DamageError(brief(error), ENDS if "invalid state" in str(error) else "") from error
     lost = table.aggregate("count(*) FILTER (short)").fetchall()[0][0]
     by_kind = engine.connection.table(rejects).aggregate("error_type, count(DISTINCT line), min(line)")
     for kind, count, line in sorted(by_kind.fetchall()):
         if kind not in WRONG_NUMBER or dialect.fill:
             what = f"more than {n_columns} cells; quotes should enclose one that holds {dialect.delimiter!r}"
-            raise _DamageError(kind, f"line {line} has {what if kind in WRONG_NUMBER else kind.lower()}")
+            raise _DamageError(f"line {line} has {what if kind in WRONG_NUMBER else kind.lower()}", kind)
         lost += count
     if lost >= MOST_REJECTED:
-        raise _DamageError("", f"{MOST_REJECTED} rows or more have another number of cells than {n_columns}")
+        raise _DamageError(f"{MOST_REJECTED} rows or more have another number of cells than {n_columns}")
     return table, lost
 
 

@@ -39,7 +39,11 @@ def get(tmp_path):
 
     def get(url, cfg=CFG, **limits):
         raw = not url.endswith(".jpg")
-        limits = {"max_bytes": 10**6, "check": partial(check_archive, kind=".gz" if url.endswith(".gz") else "") if raw else check_image, "resume": raw} | limits
+        limits = {
+            "max_bytes": 10**6,
+            "check": partial(check_archive, kind=".gz" if url.endswith(".gz") else "") if raw else check_image,
+            "resume": raw,
+        } | limits
         with open_session(cfg) as session:
             target = tmp_path / "files" / url.rpartition("/")[2]
             fetched = fetch(session, url, target, Wanted(**limits), cfg)

@@ -91,7 +91,9 @@ def test_records_with_a_damaged_end(end, tmp_path):
 def test_records_with_a_damaged_middle(line, tmp_path):
     path = tmp_path / "downloads.jsonl"
     path.write_bytes(b'{"path": "a", "url": ""}\n' + line + b'\n{"path": "b", "url": ""}\n')
-    with pytest.raises(DataError, match=r"downloads\.jsonl should hold one record a line, but line 2 is damaged; correct"):
+    with pytest.raises(
+        DataError, match=r"downloads\.jsonl should hold one record a line, but line 2 is damaged; correct"
+    ):
         Records(path)
 
 

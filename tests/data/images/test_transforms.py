@@ -96,7 +96,7 @@ def test_center_crops_by_hand():
 
 def test_crop_batch_equals_torchvision(store):
     boxes = torch.tensor([[2, 5, 28, 40], [0, 0, 40, 32], [8, 8, 16, 16]])
-    batch = crop_batch(store, np.arange(3), boxes, 16, torch.tensor([False, True, False]))
+    batch = crop_batch(store.read, np.arange(3), boxes, 16, torch.tensor([False, True, False]))
     assert batch.shape == (3, 3, 16, 16)
     assert batch.dtype == torch.uint8
     for row, (top, left, height, width) in enumerate(boxes.tolist()):
@@ -112,7 +112,7 @@ def test_crop_batch_equals_torchvision(store):
 
 def test_crop_batch_writes_nothing_to_the_store(store):
     before = store.read(0).copy()
-    crop_batch(store, np.array([0]), torch.tensor([[0, 0, 16, 16]]), 16).fill_(0)
+    crop_batch(store.read, np.array([0]), torch.tensor([[0, 0, 16, 16]]), 16).fill_(0)
     assert (store.read(0) == before).all()
 
 
