@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
@@ -34,7 +35,7 @@ def prepare() -> None:
         coarse = Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8))
         coarse.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(FOLDER / "images" / name, quality=90)
     cfg = TabularConfig(name="benchmark", images_dir=str(FOLDER / "images"), store_size=256)
-    write_store(FOLDER / "store", {name: name for name in names}, cfg, None)
+    write_store(FOLDER / "store", pd.DataFrame({"item_id": names, "path": names}), cfg, None)
 
 
 class Files(Dataset):

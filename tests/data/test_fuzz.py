@@ -12,7 +12,7 @@ from PIL import Image
 
 from src.config.datasets import TabularConfig
 from src.data.images.decode import RefusedImageError
-from src.data.images.files import load_image
+from src.data.images.store import load_image
 from src.data.preparation.catalog import clean_items, filter_labels, merge_rare_labels
 from src.data.sources import get_source
 from src.data.sources.raw import downloaded_path

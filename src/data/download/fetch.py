@@ -8,14 +8,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
 from src.config.stages import DownloadConfig
-from src.files import sha256_of_file
 
 BLOCK = 1 << 16
 LONGEST_WAIT_S = 120
@@ -33,45 +31,21 @@ REASONS = (
 
 
 class FetchError(Exception):
-    """A file could not be obtained; the message is one of the reasons counted in the report, without address.
+    """A file could not be obtained; the message is one of the reasons counted in the report, without address."""
 
-    Attributes:
-        permanent: Trying again is pointless.
-        resumable: What arrived may be continued.
-        wait_s: How long the server asked to wait.
-    """
-
-    def __init__(
-        self, reason: str, *, permanent: bool = False, resumable: bool = False, wait_s: float = 0.0
-    ) -> None:
+    def __init__(self, reason: str, *, permanent: bool = False, wait_s: float = 0.0) -> None:
         super().__init__(reason)
-        self.permanent, self.resumable, self.wait_s = permanent, resumable, wait_s
-
-
-class Fetched(NamedTuple):
-    """Content of a whole file: SHA-256 as hex, and size in bytes."""
-
-    sha256: str
-    n_bytes: int
+        self.permanent, self.wait_s = permanent, wait_s
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a download must satisfy.
-
-    Attributes:
-        max_bytes: A larger answer is refused.
-        check: Raises ``FetchError`` when the content is not what it should be.
-        seconds: Longest time for one attempt; None: as long as bytes arrive.
-        resume: Keep what arrived of a file, and ask for the rest when the server can tell that it is the same file.
-        sha256: The content it must have; None: any.
-    """
+    """What a download must satisfy."""
 
     max_bytes: int
-    check: Callable[[Path], None]
-    seconds: float | None = None
-    resume: bool = False
-    sha256: str | None = None
+    check: Callable[[Path], None]  # raises FetchError
+    seconds: float | None = None  # for one attempt; None: as long as bytes arrive
+    resume: bool = False  # keep what arrived, and ask for the rest where the server can tell that it is the same file
 
 
 def open_session(cfg: DownloadConfig) -> requests.Session:
@@ -85,11 +59,10 @@ def open_session(cfg: DownloadConfig) -> requests.Session:
     return session
 
 
-def fetch(session: requests.Session, url: str, target: Path, wanted: Wanted, cfg: DownloadConfig) -> Fetched:
+def fetch(session: requests.Session, url: str, target: Path, wanted: Wanted, cfg: DownloadConfig) -> None:
     """Download ``url`` to ``target``, which appears only when whole and checked.
 
-    Raises:
-        FetchError: After ``cfg.attempts`` attempts, or at once when another attempt is pointless.
+    Raises ``FetchError``: after ``cfg.attempts`` attempts, or at once when another attempt is pointless.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     attempt = 0
@@ -97,24 +70,19 @@ def fetch(session: requests.Session, url: str, target: Path, wanted: Wanted, cfg
         attempt += 1
         try:
             part = _transfer(session, url, target, wanted, cfg)
-            fetched = verify(part, wanted)
+            try:
+                wanted.check(part)
+            except FetchError:  # whole, but wrong: nothing to build upon
+                part.unlink()
+                raise
             part.replace(target)
-            return fetched
+            return
         except FetchError as error:
-            if error.permanent or not error.resumable or not wanted.resume:
+            if not wanted.resume or error.permanent:
                 _discard(target)
             if error.permanent or attempt >= cfg.attempts:
                 raise
             time.sleep(min(LONGEST_WAIT_S, max(error.wait_s, cfg.backoff_s * 2 ** (attempt - 1))))
-
-
-def verify(path: Path, wanted: Wanted) -> Fetched:
-    """Digest of a file that is there; raises ``FetchError`` when it is not what is wanted."""
-    wanted.check(path)
-    digest = sha256_of_file(path)
-    if wanted.sha256 not in (None, digest):
-        raise FetchError("content is not what the frozen record says", permanent=True)
-    return Fetched(digest, path.stat().st_size)
 
 
 def _transfer(session: requests.Session, url: str, target: Path, wanted: Wanted, cfg: DownloadConfig) -> Path:
@@ -130,7 +98,7 @@ def _transfer(session: requests.Session, url: str, target: Path, wanted: Wanted,
             if answer.status_code not in (200, 206, 416):
                 raise _refusal(answer)
             place, whole_size = _extent(answer)
-            part = _part(target, url, answer, whole_size) if wanted.resume else target.with_name(f".{target.name}.part")
+            part = _part(target, url, answer, whole_size)
             if answer.status_code != 200 and (part != begun or place != start):
                 _discard(target)
                 raise FetchError("server could not continue the file")

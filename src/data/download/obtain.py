@@ -6,11 +6,10 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
+from pathlib import Path
 
 import requests
 from filelock import FileLock
@@ -18,19 +17,20 @@ from tqdm import tqdm
 
 from src.config.datasets import DatasetConfig
 from src.config.stages import DownloadConfig
-from src.data.download.fetch import Fetched, FetchError, Wanted, fetch, open_session, verify
+from src.data.download.fetch import FetchError, Wanted, fetch, open_session
 from src.data.download.records import RECORDS_FILE, Record, Records
 from src.data.images.decode import RefusedImageError
-from src.data.images.files import load_image
+from src.data.images.store import load_image
 from src.data.sources import get_source
 from src.data.sources.raw import RawTables
 from src.data.tables.engine import open_engine
 from src.errors import ConfigError, DataError
+from src.files import sha256_of_file
 from src.machine import map_in_order
 
 logger = logging.getLogger(__name__)
 
-FILE_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
+FILE_ADDRESS = re.compile(r"https?://[^?#\s]+/([A-Za-z0-9][\w.-]*)([?#].*)?", re.ASCII)
 UNPACKING = ".unpack."  # begins the name of the folder where an archive is unpacked
 
 
@@ -48,9 +48,8 @@ def download_dataset(dataset: DatasetConfig, cfg: DownloadConfig) -> None:
     raw_files = name_files(dataset.raw_urls)
     raw_dir.mkdir(parents=True, exist_ok=True)
     with FileLock(raw_dir / f"{RECORDS_FILE}.lock"), open_session(cfg) as session:
-        records = Records(raw_dir / RECORDS_FILE)
-        fetcher = _Fetcher(session, cfg, records)
-        with records.opened():
+        fetcher = _Fetcher(session, cfg, Records(raw_dir / RECORDS_FILE))
+        try:
             for name, url in raw_files.items():
                 fetcher.raw_file(raw_dir / name, url, dataset.obtain)
             source = get_source(dataset.source)
@@ -58,31 +57,21 @@ def download_dataset(dataset: DatasetConfig, cfg: DownloadConfig) -> None:
                 raw: RawTables = source.read(dataset, engine)
             if not raw.image_urls and not dataset.raw_urls:
                 raise DataError(f"Nothing of {dataset.name} can be downloaded. {dataset.obtain}")
-            images_dir.mkdir(parents=True, exist_ok=True)
-            wanted = Wanted(cfg.max_image_bytes, partial(_check_image, dataset), cfg.image_seconds)
-            done = map_in_order(
-                lambda entry: fetcher.obtain(*entry, images_dir, wanted), sorted(raw.image_urls.items()), cfg.workers
-            )
-            progress = tqdm(done, "downloads", len(raw.image_urls), unit="image", disable=None)
-            unlisted = sum(record is None for _, record in progress)
-        if unlisted:
-            logger.warning("%d image(s) are not in the frozen record and were left out.", unlisted)
-        logger.info("Downloads of %s: %s", dataset.name, records.summary())
+            fetcher.images(raw.image_urls, images_dir, dataset)
+        finally:
+            fetcher.records.save()
+        logger.info("Downloads of %s: %s", dataset.name, fetcher.records.summary())
 
 
 def name_files(urls: Iterable[str]) -> dict[str, str]:
     """Addresses of raw files by the file names that they end in; raises ``ConfigError`` when one cannot be used."""
     files: dict[str, str] = {}
     for url in urls:
-        try:
-            name = PurePosixPath(urlsplit(url).path).name
-        except ValueError:  # not an address
-            name = ""
-        if not FILE_NAME.fullmatch(name):
+        match = FILE_ADDRESS.fullmatch(url)
+        if match is None:
             raise ConfigError(f"An address in dataset.raw_urls should end in a plain file name, but is {url!r}.")
-        if name in files:
-            raise ConfigError(f"dataset.raw_urls should end in different file names, but two of them end in {name}.")
-        files[name] = url
+        if files.setdefault(match[1], url) is not url:
+            raise ConfigError(f"dataset.raw_urls should end in different file names, but two end in {match[1]}.")
     return files
 
 
@@ -105,6 +94,15 @@ class _Fetcher:
         if target.suffix == ".zip":
             unpack(target, self.cfg.max_file_bytes)
 
+    def images(self, urls: Mapping[str, str], folder: Path, dataset: DatasetConfig) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        wanted = Wanted(self.cfg.max_image_bytes, partial(_check_image, dataset), self.cfg.image_seconds)
+        done = map_in_order(lambda one: self.obtain(*one, folder, wanted), sorted(urls.items()), self.cfg.workers)
+        progress = tqdm(done, "downloads", len(urls), unit="image", disable=None)
+        unlisted = sum(record is None for _, record in progress)
+        if unlisted:
+            logger.warning("%d image(s) are not in the frozen record and were left out.", unlisted)
+
     def obtain(self, path: str, url: str, folder: Path, wanted: Wanted) -> Record | None:
         """Outcome for one file, from the record where it is settled; None: not in the frozen record."""
         known, target, frozen = self.records.get(path), folder / path, self.cfg.frozen
@@ -115,10 +113,11 @@ class _Fetcher:
             whole = there and target.stat().st_size == known.n_bytes
             if whole if known.reason is None else known.permanent and not there:
                 return known
-        same = replace(wanted, sha256=None if known is None else known.sha256)
+        same = replace(wanted, check=partial(_check_same, wanted.check, None if known is None else known.sha256))
         try:
-            content = _present(target, same) or fetch(self.session, url, target, same if frozen else wanted, self.cfg)
-            record = Record(path, url, *content)
+            if not (there and _passes(target, same)):  # put there by hand, or fetched just before a kill
+                fetch(self.session, url, target, same if frozen else wanted, self.cfg)
+            record = Record(path, url, sha256_of_file(target), target.stat().st_size)
         except FetchError as error:
             failed = known if frozen and known else Record(path, url, permanent=error.permanent)
             record = replace(failed, reason=str(error))
@@ -126,12 +125,18 @@ class _Fetcher:
         return record
 
 
-def _present(target: Path, wanted: Wanted) -> Fetched | None:
-    """A file that was put there by hand, or fetched just before a kill, where it is what is wanted."""
+def _passes(path: Path, wanted: Wanted) -> bool:
     try:
-        return verify(target, wanted) if target.is_file() else None
+        wanted.check(path)
     except FetchError:
-        return None
+        return False
+    return True
+
+
+def _check_same(check: Callable[[Path], None], sha256: str | None, path: Path) -> None:
+    check(path)
+    if sha256 not in (None, sha256_of_file(path)):
+        raise FetchError("content is not what the frozen record says", permanent=True)
 
 
 def _check_image(dataset: DatasetConfig, path: Path) -> None:
@@ -160,8 +165,7 @@ def check_archive(path: Path, kind: str) -> None:
 def unpack(archive_path: Path, max_bytes: int) -> None:
     """Unpack a zip file beside itself but for the folders and files that are there; no member leaves the folder.
 
-    Raises:
-        DataError: It would unpack to more than ``max_bytes``.
+    Raises ``DataError``: it would unpack to more than ``max_bytes``.
     """
     folder = archive_path.parent
     for leftover in folder.glob(f"{UNPACKING}*"):  # of a killed run

@@ -28,14 +28,7 @@ def difference_hash(image: Image.Image) -> int:
 
 
 def group_lookalikes(hashes: np.ndarray) -> np.ndarray:
-    """Group images whose hashes differ in at most ``MAX_DISTANCE`` bits, chains included.
-
-    Args:
-        hashes: One difference hash an image, [n] uint64.
-
-    Returns:
-        Group of each image, [n] int, numbered from 0.
-    """
+    """Group images whose hashes, [n] uint64, differ in at most ``MAX_DISTANCE`` bits, chains included: [n] from 0."""
     distinct, place = np.unique(hashes, return_inverse=True)
     n = len(distinct)
     with duckdb.connect() as connection:
@@ -47,13 +40,7 @@ def group_lookalikes(hashes: np.ndarray) -> np.ndarray:
 
 
 def describe_lookalikes(names: list[str], hashes: np.ndarray, most: int) -> dict[str, Any]:
-    """Count the images that look like another one, and list at most ``most`` groups.
-
-    Args:
-        names: One name an image content, [n].
-        hashes: Their difference hashes, [n] uint64.
-        most: Longest list of groups.
-    """
+    """Count the images that look like another one, and list at most ``most`` groups of names, [n] as the hashes."""
     groups = group_lookalikes(hashes)
     sizes = np.bincount(groups)
     several = np.flatnonzero(sizes > 1)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from src.config.datasets import DatasetConfig
 from src.data.images.decode import RefusedImageError
-from src.data.images.files import load_image
+from src.data.images.store import load_image
 from src.data.images.transforms import center_crop_boxes, crop_batch
 from src.errors import DataError
 from src.machine import map_in_order
@@ -22,26 +22,17 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", "
 
 @dataclass(frozen=True)
 class NewBatch:
-    """Some image files.
+    """Some image files."""
 
-    Attributes:
-        paths: As they were given or found, [b].
-        errors: Why a file cannot be used, or None, [b].
-        images: Centre crops of the usable ones, in order, [k, 3, S, S] uint8.
-    """
-
-    paths: list[str]
-    errors: list[str | None]
-    images: Tensor
+    paths: list[str]  # as they were given or found, [b]
+    errors: list[str | None]  # why a file cannot be used, or None, [b]
+    images: Tensor  # centre crops of the usable ones, in order, [k, 3, S, S] uint8
 
 
 def find_images(source: Path) -> Iterator[Path]:
-    """Image files of a folder and those below it, or those that a text file lists, one a line; none is held in memory.
+    """Image files of a folder and those below it, or those that a text file lists, one a line, relative to its folder.
 
-    Lines of a list are relative to its folder. The order within a folder is the file system's.
-
-    Raises:
-        DataError: ``source`` is neither.
+    None is held in memory; the order within a folder is the file system's.
     """
     if source.is_dir():
         return _walk(source)

@@ -15,14 +15,10 @@ from src.randomness import hash_number
 
 
 def clean_items(items: pd.DataFrame, cfg: DatasetConfig) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Leave out rows without id, merge identical rows of one id, and sort by id.
+    """Leave out rows without id, merge identical rows of one id, and sort by id; also counts what was dropped.
 
-    Returns:
-        The items with unique ids, and what was dropped, as reason -> number of rows.
-
-    Raises:
-        DataError: Rows of one id contradict each other, an item of a single-label dataset has several labels, an id or
-            label holds a NUL character, or nothing is left.
+    Raises ``DataError`` where rows of one id contradict each other, an item of a single-label dataset has several
+    labels, an id or label holds a NUL character, or nothing is left.
     """
     empty = items["item_id"] == ""
     counts = {"items_with_an_empty_id": int(empty.sum())}
@@ -52,17 +48,10 @@ def clean_items(items: pd.DataFrame, cfg: DatasetConfig) -> tuple[pd.DataFrame, 
 
 
 def filter_labels(items: pd.DataFrame, min_items_per_label: int) -> tuple[pd.DataFrame, list[str], dict[str, int]]:
-    """Drop labels of too few items with image; an item that loses its last label is then known to have none.
+    """Drop labels of too few items; an item that loses all of its labels is then known to have none.
 
-    Args:
-        items: With ``labels`` and, already checked, ``image_path``.
-        min_items_per_label: Least number of items with image; at least one is always needed.
-
-    Returns:
-        The items, the kept labels in the order of all label columns (sorted), and the dropped labels' item counts.
-
-    Raises:
-        DataError: No label is left.
+    Returns the items, the labels that are left in the order of all label columns, and the item counts of the others.
+    Raises ``DataError`` where none is left.
     """
     counts, every = count_labels(items), sorted(set(items["labels"].explode().dropna()))
     kept = [name for name in every if counts[name] >= max(1, min_items_per_label)]
@@ -76,15 +65,9 @@ def filter_labels(items: pd.DataFrame, min_items_per_label: int) -> tuple[pd.Dat
 
 
 def merge_rare_labels(items: pd.DataFrame, least: int, levels: str | None) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Replace each label of too few items with its parent, the deepest first, until none but top ones is rare.
+    """Replace each label of fewer than ``least`` items with its parent, the deepest first; also returns the parents.
 
-    Args:
-        items: With ``labels`` and, already checked, ``image_path``.
-        least: Least number of items with image.
-        levels: What parts the levels of a label ("Dolls + Clothes" has the parent "Dolls"); None: there are none.
-
-    Returns:
-        The items, and the parent that took each merged label's place.
+    ``levels`` parts the levels of a label ("Dolls + Clothes" has the parent "Dolls"); None: there are none.
 
     Source: original code; paper, section 4.1.1.
     """
@@ -117,9 +100,7 @@ def assign_groups(items: pd.DataFrame, digests: dict[str, str]) -> pd.DataFrame:
     Groups are closed under both relations: a chain of items, each sharing something with the next, is one group. Its
     name is that of its smallest given group or else image, so it does not depend on what other items there are.
 
-    Args:
-        items: With ``item_id``, ``image_path`` (null: no usable image) and the source's ``image_group`` (or null).
-        digests: SHA-256 of the content of every usable image, by image path.
+    ``image_path`` is null without usable image, and ``digests`` has the SHA-256 of each path's content.
     """
     keys = []
     for item_id, path, group in zip(items["item_id"], items["image_path"], items["image_group"], strict=True):

@@ -1,7 +1,11 @@
 """Common cleaning of interactions: sorted out of core, written as whole numbers in one pass."""
 
+import difflib
 import logging
-from collections.abc import Iterator, Sequence
+import re
+import unicodedata
+from bisect import bisect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +16,6 @@ import pyarrow.compute as pc
 from pyarrow import parquet
 
 from src.artifacts import INTERACTION_COLUMNS, INTERACTIONS_FILE, USER_ID, USERS_FILE
-from src.data.preparation.unmatched import WORTH_SAYING, describe_unmatched
 from src.data.tables.engine import Engine, brief
 from src.errors import DataError
 from src.files import atomic_path
@@ -36,20 +39,27 @@ DROPPED = (
     "users_with_too_few_items",
     "interactions_of_users_with_too_few_items",
 )
+WORTH_SAYING = 0.01  # a larger share is said on the console
+DAMAGE = ("cells", "cannot_be_read", "empty_id")
+INVISIBLE = re.compile(r"[\s\u200b-\u200f\u202a-\u202e\u2060\ufeff]+")
+
+GUESSES: dict[str, Callable[[str], str]] = {
+    "a decimal point": lambda text: re.sub(r"\.0+$", "", text),
+    "leading zeros": lambda text: text.lstrip("0"),
+    "upper and lower case": str.casefold,
+    "blanks or invisible characters": lambda text: INVISIBLE.sub("", text),
+    "the Unicode form of letters": lambda text: unicodedata.normalize("NFKC", text),
+    "quotes": lambda text: text.strip("\"'`"),
+    "a file's ending or folder": lambda text: re.sub(r"^.*[/\\]|\.\w{1,5}$", "", text),
+    "a prefix or suffix without digits": lambda text: re.sub(r"^\D+|\D+$", "", text),
+}
 PAIR_TYPE = pa.schema([(name, pa.int32()) for name in INTERACTION_COLUMNS])
 USER_TYPE = pa.schema([(USER_ID, pa.string())])
 
 
 @dataclass
 class Cleaned:
-    """What was written, and what was not.
-
-    Attributes:
-        users_of_item: Interacting users of each item, [n_items].
-        n_users: Users that are left.
-        n_read: Interactions as they came.
-        dropped: What was left out, as reason -> rows.
-    """
+    """Interacting users of each item, [n_items]; users left; interactions as they came; rows left out, by reason."""
 
     users_of_item: np.ndarray
     n_users: int
@@ -69,17 +79,11 @@ def write_interactions(
     engine: Engine,
     target: Path,
 ) -> Cleaned:
-    """Write the distinct interactions of known users and items, and the users, both sorted by name.
+    """Write the distinct interactions of known users and items, and the users, both sorted by name, to ``target``.
 
-    Args:
-        pairs: ``user_id, item_id`` as text, or None.
-        item_ids: All known items, in the order of their numbers; interactions with others are left out.
-        min_items_per_user: Users with fewer distinct known items are left out, once, after everything else.
-        engine: That ``pairs`` belong to.
-        target: Folder of the two files.
-
-    Raises:
-        DataError: There are interactions, but none is left; or they cannot be read.
+    ``pairs`` are ``user_id, item_id`` as text. ``item_ids`` are in the order of their numbers. Users with fewer
+    distinct known items are left out, once, after everything else. Raises ``DataError`` where there are interactions,
+    but none is left, or they cannot be read.
     """
     cleaned = Cleaned(np.zeros(len(item_ids), np.int64), 0, 0, dict.fromkeys(DROPPED, 0))
     with (
@@ -144,11 +148,9 @@ def _sorted(pairs: duckdb.DuckDBPyRelation | None, item_ids: Sequence[str], engi
 
 def _say_unmatched(cleaned: Cleaned, item_ids: Sequence[str], engine: Engine) -> None:
     """Say it where many interactions are lost; raises ``DataError`` where all are."""
-    n_read, n_unknown, text = cleaned.n_read, cleaned.dropped["interactions_with_an_unknown_item"], ""
+    n_read, n_unknown, text = cleaned.n_read, cleaned.dropped[DROPPED[1]], ""
     if n_unknown > WORTH_SAYING * n_read:
-        text = (
-            f"{n_unknown} of {n_read} interactions ({n_unknown / n_read:.1%}) name an item that the item table lacks: "
-        )
+        text = f"{n_unknown} of {n_read} interactions ({n_unknown / n_read:.1%}) name an item not in the item table: "
         text += describe_unmatched(engine.connection.sql(COMMONEST_UNKNOWN).fetchall(), item_ids)
     if not cleaned.n_interactions:
         why = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in cleaned.dropped.items() if count)
@@ -158,3 +160,31 @@ def _say_unmatched(cleaned: Cleaned, item_ids: Sequence[str], engine: Engine) ->
         )
     if text:
         logger.warning("%s", text)
+
+
+def describe_unmatched(commonest: Sequence[tuple[str, int]], known: Sequence[str]) -> str:
+    """The commonest unknown ids (with counts) beside their nearest known ones (sorted), and why they may differ."""
+    near: dict[str, tuple[str, str]] = {}
+    for reason, simplify in GUESSES.items():
+        missing = {simplify(one): one for one, _ in commonest if one not in near and simplify(one)}
+        for other in known if missing else ():
+            if (one := missing.get(simplify(other))) is not None:
+                near.setdefault(one, (other, reason))
+    shown = []
+    for one, count in commonest:
+        place = bisect(known, one)
+        others = difflib.get_close_matches(one, known[max(0, place - 200) : place + 200], n=1)
+        nearest = near[one][0] if one in near else next(iter(others), None)
+        shown.append(
+            f"{one!r} ({count} times, " + ("none known is near)" if nearest is None else f"nearest known {nearest!r})")
+        )
+    reasons = " and ".join(dict.fromkeys(reason for _, reason in near.values()))
+    guess = f"the ids differ in {reasons}" if reasons else "the item table lacks these items"
+    return f"the commonest are {', '.join(shown)}. Perhaps {guess}."
+
+
+def warn_of_losses(dropped: Mapping[str, int], n_read: int) -> None:
+    """Say which kinds of rows were lost to damage, where they are many."""
+    for reason, count in dropped.items():
+        if any(mark in reason for mark in DAMAGE) and count > WORTH_SAYING * (n_read + count):
+            logger.warning("%d %s, beside %d interactions that were read.", count, reason.replace("_", " "), n_read)

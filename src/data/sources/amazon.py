@@ -1,13 +1,13 @@
 """Amazon review data of 2014 (McAuley et al., 2015): reviews as interactions, category paths as labels.
 
-Of the metadata, about 1.5 million lines a category, only products that were reviewed are parsed: the others are told by
-their asin alone.
+Of the metadata, about 1.5 million lines a category, only products that were reviewed are parsed.
 """
 
 import gzip
 import html
 import json
 import re
+import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,16 +44,13 @@ def raw_files(cfg: AmazonConfig) -> list[Path]:
 
 
 def read(cfg: AmazonConfig, engine: Engine) -> RawTables:
-    """Read reviews, then the metadata of reviewed products.
+    """Read reviews, then the metadata of their products; one without stays, without image and with unknown labels.
 
-    A product without metadata stays, without image and with unknown labels: it still teaches CF.
-
-    Raises:
-        DataError: A file is missing or damaged, or holds no review.
+    Raises ``DataError``: a file is missing or damaged, or holds no review.
     """
     reviews, metadata = raw_files(cfg)
-    users, reviewed, damaged_reviews = read_reviews(reviews)
-    asins = sorted(set(reviewed) - {""})
+    interactions, damaged_reviews = read_reviews(reviews)
+    asins = sorted({asin for _, asin in interactions} - {""})
     products, dropped = read_products(metadata, set(asins), cfg)
     found = [products.get(asin, UNWANTED) for asin in asins]
     urls = [None if url is None or PLACEHOLDER in url else url for _, url, _ in found]
@@ -65,31 +62,28 @@ def read(cfg: AmazonConfig, engine: Engine) -> RawTables:
         "images_that_are_placeholders": sum(PLACEHOLDER in (url or "") for _, url, _ in found),
         "items_without_metadata": len(items) - len(products),
     }
-    interactions = engine.keep(pa.table({"user_id": users, "item_id": reviewed}), "reviews")
-    return RawTables(items, interactions, dropped, {downloaded_path(url): url for url in urls if url})
+    table = pa.table(list(zip(*interactions, strict=True)), names=["user_id", "item_id"])
+    return RawTables(items, engine.keep(table, "reviews"), dropped, {downloaded_path(url): url for url in urls if url})
 
 
-def read_reviews(path: Path) -> tuple[list[str], list[str], int]:
+def read_reviews(path: Path) -> tuple[list[tuple[str, str]], int]:
     """Who reviewed what, and how many lines cannot be read; raises ``DataError`` when none can."""
-    users, items, damaged = [], [], 0
+    reviews, damaged = [], 0
     for line in _lines(path):
         try:
             review = json.loads(line)
             user, item = review["reviewerID"].strip(), review["asin"].strip()
+            if not (user + item).isprintable():
+                raise ValueError
+            reviews.append((sys.intern(user), sys.intern(item)))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             damaged += 1
-            continue
-        if user.isprintable() and item.isprintable():
-            users.append(user)
-            items.append(item)
-        else:
-            damaged += 1
-    if not users:
+    if not reviews:
         raise DataError(
             f"{path} should hold one review a line as JSON with reviewerID and asin, but none of {damaged} line(s) "
             "does; get it again."
         )
-    return users, items, damaged
+    return reviews, damaged
 
 
 def read_products(path: Path, wanted: set[str], cfg: AmazonConfig) -> tuple[dict[str, Product], dict[str, int]]:

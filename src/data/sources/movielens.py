@@ -17,8 +17,7 @@ RATING_COLUMNS = ("userId", "movieId", "rating", "timestamp")
 def raw_files(cfg: MovieLensConfig) -> list[Path]:
     """Movies and ratings, in ``raw_dir`` or in a folder called ``ml-*`` below it, as the archives unpack.
 
-    Raises:
-        DataError: There is no release, or more than one.
+    Raises ``DataError``: there is no release, or more than one.
     """
     raw_dir = Path(cfg.raw_dir)
     folders = [raw_dir, *sorted(path for path in raw_dir.glob("ml-*") if path.is_dir())]
@@ -35,8 +34,7 @@ def raw_files(cfg: MovieLensConfig) -> list[Path]:
 def read(cfg: MovieLensConfig, engine: Engine) -> RawTables:
     """Read movies and ratings; a film whose genres are not listed has unknown labels.
 
-    Raises:
-        DataError: A table is missing or damaged.
+    Raises ``DataError``: a table is missing or damaged.
     """
     movies_path, path = raw_files(cfg)
     movies, damaged = _read_movies(movies_path, engine)

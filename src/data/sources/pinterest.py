@@ -7,7 +7,6 @@ the paper's 265,252 interactions for 27,080 images (9.8 each), so it is a settin
 from pathlib import Path
 
 import duckdb
-from duckdb import ColumnExpression, ConstantExpression
 
 from src.config.datasets import PinterestConfig
 from src.data.sources.raw import RawTables, downloaded_path, item_table, web_address
@@ -39,15 +38,12 @@ def raw_files(cfg: PinterestConfig) -> list[Path]:
 def read(cfg: PinterestConfig, engine: Engine) -> RawTables:
     """Read repins, image addresses and categories.
 
-    Raises:
-        DataError: A file is missing or damaged, or no pin has enough repins.
+    Raises ``DataError``: a file is missing or damaged, or no pin has enough repins.
     """
     repins_path, urls_path, categories_path = raw_files(cfg)
     columns = {"item_id": "pin_id", "user_id": "user_id", "label_id": "category_id", "board_id": "board_id"}
     repins, damaged = _read(engine, repins_path, columns)
-    counts = repins.aggregate("item_id, count(*) AS n").filter(
-        ColumnExpression("n") >= ConstantExpression(cfg.min_repins)
-    )
+    counts = repins.aggregate("item_id, count(*) AS n").filter(f"n >= {cfg.min_repins:d}")
     kept = engine.keep(repins.join(counts.set_alias("counts"), "item_id", how="semi"), "repins")
     dropped = {"repins_that_cannot_be_read": damaged, "repins_of_pins_with_too_few": len(repins) - len(kept)}
     if len(kept) == 0:

@@ -25,9 +25,9 @@ MISSING = "('', 'na', 'n/a', 'nan', 'null', 'none', '\\n')"  # in place of a num
 
 def find_columns(present: Sequence[str], wanted: Mapping[str, str]) -> list[int] | None:
     """Places of the wanted columns; names may differ by blanks at their ends. None: one is missing."""
-    places = {name.strip(): place for place, name in reversed(list(enumerate(present)))}
-    places |= {name: place for place, name in reversed(list(enumerate(present)))}
-    return [places[name] for name in wanted] if all(name in places for name in wanted) else None
+    exact = {name: place for place, name in reversed(list(enumerate(present)))}
+    places = {name.strip(): place for name, place in reversed(exact.items())} | exact
+    return [places[name] for name in wanted] if set(wanted) <= set(places) else None
 
 
 def require_columns(path: Path, present: Sequence[str], wanted: Mapping[str, str], how: str = "") -> list[int]:
@@ -52,8 +52,7 @@ def as_text(name: str) -> Expression:
 def exact_text(table: duckdb.DuckDBPyRelation, name: str, path: Path) -> Expression:
     """A column of ids as text, as ``as_text``; a whole number has no decimal point, whatever its type.
 
-    Raises:
-        DataError: It holds lists, or decimals so large that neighbouring ids have become one.
+    Raises ``DataError``: it holds lists, or decimals so large that neighbouring ids have become one.
     """
     kind, column = table.types[table.columns.index(name)].id, ColumnExpression(name)
     text = column.cast("VARCHAR")
@@ -79,8 +78,7 @@ def exact_text(table: duckdb.DuckDBPyRelation, name: str, path: Path) -> Express
 def to_numbers(table: duckdb.DuckDBPyRelation, name: str, path: Path, title: str) -> duckdb.DuckDBPyRelation:
     """The table with one of our own columns as DOUBLE, null where nothing is given.
 
-    Raises:
-        DataError: A cell holds something else.
+    Raises ``DataError``: a cell holds something else.
     """
     table = table.select(StarExpression(exclude=[name]), as_text(name))
     number = f"CASE WHEN lower({name}) NOT IN {MISSING} THEN TRY_CAST({name} AS DOUBLE) END"
@@ -99,8 +97,7 @@ def at_least(
 ) -> tuple[duckdb.DuckDBPyRelation, int]:
     """The rows whose ``rating`` is ``least`` or more (None: all), and how many others there are.
 
-    Raises:
-        DataError: A rating is text.
+    Raises ``DataError``: a rating is text.
     """
     table = to_numbers(table, "rating", path, title)
     high = table if least is None else table.filter(ColumnExpression("rating") >= ConstantExpression(least))

@@ -37,25 +37,15 @@ codecs.register_error(WESTERN, lambda error: (error.object[error.start : error.e
 
 @dataclass(frozen=True)
 class Dialect:
-    """What is known of a text table.
+    """What is known of a text table."""
 
-    Attributes:
-        delimiter: Between its cells; None: whatever gives the wanted columns.
-        encoding: None: by its byte order mark, else UTF-8, else cp1252, which is said.
-        columns: Names of its columns, where no header line gives them.
-        quote: What encloses cells; empty: nothing.
-        escape: Before a quote within a cell; empty: the quote itself.
-        fill: A row that ends early has empty cells at its end, and a longer one is an error; else both are left out.
-        skip: Blank lines before the header.
-    """
-
-    delimiter: str | None = None
-    encoding: str | None = None
-    columns: Sequence[str] | None = None
-    quote: str = '"'
-    escape: str = ""
-    fill: bool = False
-    skip: int = 0
+    delimiter: str | None = None  # None: whatever gives the wanted columns
+    encoding: str | None = None  # None: by its byte order mark, else UTF-8, else cp1252, which is said
+    columns: Sequence[str] | None = None  # None: the header line names them
+    quote: str = '"'  # around cells; empty: nothing
+    escape: str = ""  # before a quote within a cell; empty: the quote itself
+    fill: bool = False  # a row that ends early has empty cells, a longer one is an error; else both are left out
+    skip: int = 0  # blank lines before the header
 
 
 class _DamageError(Exception):
@@ -67,14 +57,10 @@ class _DamageError(Exception):
 def load_text(
     engine: Engine, path: Path, wanted: Mapping[str, str], dialect: Dialect
 ) -> tuple[duckdb.DuckDBPyRelation, int]:
-    """Read columns of a text table into a temporary table.
+    """Read columns of a text table into a temporary table, and count the rows with too few or too many cells.
 
-    Returns:
-        The columns ``wanted`` (by name, with the setting that names each) as ``c0, c1, ...``, text; and how many rows
-        have too few or too many cells.
-
-    Raises:
-        DataError: The file is damaged or lacks a column.
+    The columns ``wanted`` (by name, with the setting that names each) become ``c0, c1, ...``, text. Raises
+    ``DataError`` where the file is damaged or lacks a column.
     """
     try:
         source = _plain(engine, path, dialect.encoding)
@@ -104,8 +90,9 @@ def load_text(
 
 def _plain(engine: Engine, path: Path, encoding: str | None) -> Path:
     """The table unpacked and as UTF-8, under a path that DuckDB may read."""
-    if (kind := next((kind for magic, kind in MAGIC.items() if _head(path, 4).startswith(magic)), None)) is not None:
-        packed, path = path, engine.temporary()
+    packed = path
+    for kind in (kind for magic, kind in MAGIC.items() if _head(packed, 4).startswith(magic)):
+        path = engine.temporary()
         with pa.input_stream(str(packed), compression=kind) as stream, path.open("wb") as unpacked:
             shutil.copyfileobj(stream, unpacked, BLOCK)
     if not _head(path, 1):

@@ -2,6 +2,7 @@ import colorsys
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -42,7 +43,8 @@ def store(tmp_path_factory):
     for number, (height, width) in enumerate(sizes):
         smooth_image(height, width, number).save(folder / f"{number}.png")
     cfg = TabularConfig(name="x", raw_dir=str(folder), images_dir=str(folder), store_size=32)
-    write_store(folder / "d" / "prepared" / "images", {str(n): f"{n}.png" for n in range(3)}, cfg, 1)
+    images = pd.DataFrame({"item_id": ["0", "1", "2"], "path": ["0.png", "1.png", "2.png"]})
+    write_store(folder / "d" / "prepared" / "images", images, cfg, 1)
     return ImageStore.open(folder / "d" / "prepared" / "images")
 
 
