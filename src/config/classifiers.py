@@ -55,7 +55,7 @@ class SearchConfig:
 
 SEARCH = {
     "lr": SearchConfig(low=2e-4, high=3e-2, log=True),
-    "steps": SearchConfig(choices=[150, 300, 600, 1200, 2400]),
+    "steps": SearchConfig(choices=[150, 300, 600, 1200]),
     "hidden_size": SearchConfig(choices=[0, 512, 1024]),
     "dropout": SearchConfig(choices=[0.0, 0.2, 0.5, 0.8]),
 }
