@@ -154,8 +154,8 @@ class TrainerConfig:
 
     @property
     def shows_progress(self) -> bool:
-        """Whether to show progress: it is wanted, and the output is a terminal."""
-        return self.progress_bar and sys.stderr.isatty()
+        """Whether to show progress: it is wanted, and nothing is redirected (Lightning's bar goes to stdout)."""
+        return self.progress_bar and sys.stderr.isatty() and sys.stdout.isatty()
 
     @property
     def devices_used(self) -> dict[str, Any]:
