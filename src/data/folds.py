@@ -165,6 +165,12 @@ def split_of_parts(part: np.ndarray, fold: int) -> np.ndarray:
     return np.select([offset < PARTS_PER_SPLIT, offset < 2 * PARTS_PER_SPLIT], [TEST, VAL], TRAIN)
 
 
+def incomplete_folds(items: pd.DataFrame) -> list[int]:
+    """Folds that lack train, validation or test items."""
+    part = items.loc[taking_part(items), "part"].to_numpy()
+    return [fold for fold in range(N_FOLDS) if len(np.unique(split_of_parts(part, fold))) < 3]
+
+
 def label_mask(item_ids: np.ndarray, label_ratio: float, mask_seed: int) -> np.ndarray:
     """Which items keep their labels, [n] bool: nested across ratios, shared by all methods, independent of order."""
     uniform = np.array([hash_number(f"{mask_seed}\x1f{item}") for item in item_ids], dtype=np.float64) / 2.0**64

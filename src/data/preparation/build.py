@@ -9,6 +9,7 @@ import pandas as pd
 from src.artifacts import IMAGES_DIR, ITEM_COLUMNS, ITEMS_FILE, LABELS_FILE, REPORT_FILE
 from src.config.stages import PrepareConfig
 from src.data.download.records import RECORDS_FILE, Records
+from src.data.folds import incomplete_folds
 from src.data.images.store import FILE_COLUMNS, write_store
 from src.data.preparation.catalog import assign_groups, clean_items, count_labels, filter_labels, merge_rare_labels
 from src.data.preparation.interactions import warn_of_losses, write_interactions
@@ -54,6 +55,12 @@ def build_dataset(cfg: PrepareConfig, target: Path) -> dict[str, Any]:
     items, merged_labels = merge_rare_labels(items, dataset.min_items_per_label, dataset.label_levels)
     items, label_names, dropped_labels = filter_labels(items, dataset.min_items_per_label)
     items = assign_groups(items, digests.to_dict())
+    if folds := incomplete_folds(items):
+        logger.warning(
+            "Fold(s) %s have no train, validation or test items: %d items lie in %d group(s), and items of one image "
+            "or one dataset.group_column are never split.",
+            ", ".join(map(str, folds)), len(items), items["image_group"].nunique(),
+        )  # fmt: skip
 
     save_table(target / ITEMS_FILE, items[list(ITEM_COLUMNS)])
     save_json(target / LABELS_FILE, label_names)
