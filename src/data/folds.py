@@ -21,7 +21,7 @@ from src.artifacts import (
     MANIFEST_FILE,
     USER_IDX,
 )
-from src.config.datasets import CLASSIFICATION
+from src.config.datasets import CLASSIFICATION, TIME
 from src.config.stages import HELD_OUT_INTERACTIONS, TEST_EPOCH
 from src.errors import ArtifactError, ConfigError
 from src.files import load_json, load_table
@@ -135,6 +135,8 @@ def load_manifest(prepared_dir: Path) -> dict[str, Any]:
 
 def load_items(prepared_dir: Path, fold: int) -> pd.DataFrame:
     """All items with their ``split`` in ``fold``, labels included: for predict and evaluate, never for training."""
+    if fold and load_manifest(prepared_dir).get("split") == TIME:
+        raise ConfigError(f"With dataset.split=time there is one fold, 0, but fold={fold} is asked for.")
     items = load_table(prepared_dir / ITEMS_FILE, ITEM_COLUMNS)
     split = np.where(taking_part(items), split_of_parts(items["part"].to_numpy(), fold), CONTEXT)
     for name in ("labels", "values"):
@@ -163,6 +165,12 @@ def split_of_parts(part: np.ndarray, fold: int) -> np.ndarray:
     """Split of each part: fold k tests on parts 3k .. 3k+2, validates on the next three, and trains on the rest."""
     offset = (part.astype(int) - PARTS_PER_SPLIT * fold) % N_PARTS
     return np.select([offset < PARTS_PER_SPLIT, offset < 2 * PARTS_PER_SPLIT], [TEST, VAL], TRAIN)
+
+
+def incomplete_folds(items: pd.DataFrame, n_folds: int = N_FOLDS) -> list[int]:
+    """Folds that lack train, validation or test items."""
+    part = items.loc[taking_part(items), "part"].to_numpy()
+    return [fold for fold in range(n_folds) if len(np.unique(split_of_parts(part, fold))) < 3]
 
 
 def label_mask(item_ids: np.ndarray, label_ratio: float, mask_seed: int) -> np.ndarray:

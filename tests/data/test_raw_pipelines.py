@@ -180,7 +180,7 @@ def test_pinterest(tmp_path):
     assert report["notes"]["pins_whose_majority_is_a_tie"] == 1
     assert report["items_per_label"] == {"animals": 1, "cars": 1}
     text = (tmp_path / "outputs" / "pinterest" / "prepared" / "report.md").read_text()
-    assert "- pins whose majority is a tie: 1" in text
+    assert "pins_whose_majority_is_a_tie: 1" in text
 
 
 FORMATS = {

@@ -85,7 +85,9 @@ def build_inputs(cfg: ClassifierTrainingConfig, fold: FoldData, store: ImageStor
     val = val[val["labels"].notna()]
     if not labelled.any() or val.empty:
         what = "validation item has known labels" if labelled.any() else "train item is labelled"
-        raise DataError(f"No {what} in fold {cfg.fold} at label ratio {cfg.label_ratio:g}; raise the label ratio.")
+        how = "label more items, or let image_group (report.json counts the groups) join fewer of them"
+        how = how if labelled.any() or cfg.label_ratio == 1 else "raise the label ratio"
+        raise DataError(f"No {what} in fold {cfg.fold} at label ratio {cfg.label_ratio:g}; {how}.")
     if needs.soft_labels or needs.confidence:
         fold.require_classes(f"method={cfg.method.name}")
     hard, val_targets, scale = TASKS[fold.task].targets(fold, train, val, labelled)

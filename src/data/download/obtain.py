@@ -30,7 +30,7 @@ from src.machine import map_in_order
 
 logger = logging.getLogger(__name__)
 
-FILE_ADDRESS = re.compile(r"https?://[^?#\s]+/([A-Za-z0-9][\w.-]*)([?#].*)?", re.ASCII)
+FILE_ADDRESS = re.compile(r"https?://[^?#\s\[\]]+/([A-Za-z0-9][\w.-]*)([?#].*)?", re.ASCII)
 UNPACKING = ".unpack."  # begins the name of the folder where an archive is unpacked
 
 

@@ -2,7 +2,10 @@
 
 import hashlib
 import logging
+import threading
 import time
+import warnings
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Self
@@ -166,14 +169,25 @@ def write_store(directory: Path, images: pd.DataFrame, cfg: DatasetConfig, num_w
     started, size = time.monotonic(), 0
     paths = sorted(set(images["path"]))
 
+    current, warned = threading.local(), defaultdict[str, list[str]](list)
+
     def decode(path: str) -> DecodedImage | str:
+        current.path = path
         try:
             return load_image(resolve_image_path(images_dir, path), cfg)
         except RefusedImageError as reason:
             return str(reason)
 
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        warned[str(message)].append(getattr(current, "path", "another file"))
+
     decoded = tqdm(map_in_order(decode, paths, num_workers or n_cores()), "images", len(paths), disable=None)
-    with atomic_path(directory / PIXELS_FILE) as temporary, temporary.open("wb") as stream:
+    with (
+        atomic_path(directory / PIXELS_FILE) as temporary,
+        temporary.open("wb") as stream,
+        warnings.catch_warnings(action="always"),
+    ):
+        warnings.showwarning = show
         for _, image in decoded:
             if isinstance(image, str):
                 rows.append((image, None, None, None, None))
@@ -182,6 +196,8 @@ def write_store(directory: Path, images: pd.DataFrame, cfg: DatasetConfig, num_w
             if image.digest not in place:
                 place[image.digest] = (size, *image.pixels.shape[:2])
                 size += stream.write(image.pixels.tobytes())
+    for message, of_files in warned.items():
+        logger.warning("%d image(s), such as %s: %s", len(of_files), of_files[0], message)
     files = pd.DataFrame(rows, pd.Index(paths, dtype=object), FILE_COLUMNS, dtype=object)
     stored = images.assign(digest=images["path"].map(files["digest"])).dropna(subset="digest").sort_values("item_id")
     offset, height, width = np.array([place[digest] for digest in stored["digest"]], dtype=np.int64).reshape(-1, 3).T

@@ -9,7 +9,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from src.config.datasets import DatasetConfig
-from src.data.folds import N_PARTS, taking_part
+from src.data.folds import N_PARTS, PARTS_PER_SPLIT, taking_part
 from src.errors import DataError
 from src.randomness import hash_number
 
@@ -117,6 +117,23 @@ def assign_groups(items: pd.DataFrame, digests: dict[str, str]) -> pd.DataFrame:
     groups = [prefix[name[0]] + name[2:] for name in names[first[component[: len(keys)]]]]
     part = pd.Series([part_of(group) for group in groups], index=items.index, dtype="int8")
     return items.assign(image_group=groups, part=part)
+
+
+def split_by_time(items: pd.DataFrame, first_met: Mapping[str, float]) -> pd.DataFrame:
+    """Change ``part`` so that fold 0 tests on the groups that were met last and validates on those before.
+
+    A group is as old as its oldest item; items that were never met are train items.
+    """
+    active = items[taking_part(items)]
+    groups = active["item_id"].map(first_met).astype(float).groupby(active["image_group"]).agg(["min", "size"])
+    newest = groups.fillna({"min": -np.inf}).sort_values("min", ascending=False, kind="stable")
+    share = newest["size"].cumsum() / len(active)
+    size = PARTS_PER_SPLIT / N_PARTS
+    met = np.isfinite(newest["min"])
+    part = np.select([met & (share <= size), met & (share <= 2 * size)], [0, PARTS_PER_SPLIT], 2 * PARTS_PER_SPLIT)
+    part_of_group = pd.Series(part, newest.index)
+    parts = items["image_group"].map(part_of_group).fillna(2 * PARTS_PER_SPLIT).astype("int8")
+    return items.assign(part=parts)
 
 
 def part_of(image_group: str) -> int:

@@ -58,7 +58,8 @@ def prepare_dataset(cfg: PrepareConfig) -> dict[str, Any]:
             report = build_dataset(cfg, temporary)
             paths = [path for path in sorted(temporary.rglob("*")) if path.is_file()]
             files = {path.relative_to(temporary).as_posix(): sha256_of_file(path) for path in paths}
-            manifest = build_manifest(cfg, definition, started) | {"task": cfg.dataset.task, "files": files}
+            manifest = build_manifest(cfg, definition, started)
+            manifest |= {"task": cfg.dataset.task, "split": cfg.dataset.split, "files": files}
             save_json(temporary / MANIFEST_FILE, manifest)
             _swap(temporary, prepared)
         finally:

@@ -23,6 +23,7 @@ class RawTables:
             unknown; empty: known to have none), ``values`` (tuple of float in the order of the sorted labels; None:
             unknown, or no regression) and ``image_group`` (str, or None); ids may still repeat or be empty.
         interactions: ``user_id`` and ``item_id``, text; pairs may still repeat, be empty, or name unknown items.
+            Perhaps ``time``, DOUBLE: larger is later, null unknown.
     """
 
     items: pd.DataFrame

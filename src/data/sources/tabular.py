@@ -13,10 +13,10 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from src.config.datasets import TabularConfig
+from src.config.datasets import TIME, TabularConfig
 from src.data.sources.labels import read_labels
 from src.data.sources.raw import RawTables, downloaded_path, item_table, web_address
-from src.data.tables.columns import at_least, to_numbers
+from src.data.tables.columns import DATES, at_least, to_numbers
 from src.data.tables.engine import Engine
 from src.data.tables.read import parts_of, read_table, require_file
 from src.data.tables.text import Dialect
@@ -97,8 +97,12 @@ def _read_interactions(
     wanted = {"user_id": (cfg.user_column, "user_column"), "item_id": (cfg.item_column, "item_column")}
     if cfg.rating_column and cfg.min_rating is not None:
         wanted["rating"] = (cfg.rating_column, "rating_column")
-    table, damaged = read_table(engine, path, wanted, Dialect(cfg.delimiter, cfg.encoding), as_is=("rating",))
+    if cfg.time_column and cfg.split == TIME:
+        wanted["time"] = (cfg.time_column, "time_column")
+    table, damaged = read_table(engine, path, wanted, Dialect(cfg.delimiter, cfg.encoding), as_is=("rating", "time"))
     dropped = {"interactions_with_a_wrong_number_of_cells": damaged}
     if "rating" in wanted:
         table, dropped["interactions_below_min_rating"] = at_least(table, cfg.min_rating, path, str(cfg.rating_column))
-    return table.select("user_id", "item_id"), dropped
+    if "time" in wanted:
+        table = to_numbers(table, "time", path, str(cfg.time_column), DATES)
+    return table.select(*(name for name in ("user_id", "item_id", "time") if name in wanted)), dropped

@@ -1,5 +1,6 @@
 import pickle
 import shutil
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -7,7 +8,7 @@ import pytest
 from PIL import Image
 
 from src.config.datasets import TabularConfig
-from src.data.images.store import INDEX_FILE, PIXELS_FILE, ImageStore, write_store
+from src.data.images.store import INDEX_FILE, PIXELS_FILE, ImageStore, load_image, write_store
 from src.errors import ArtifactError
 
 
@@ -62,6 +63,18 @@ def test_same_content_is_stored_once(store, tmp_path):
 def test_unknown_ids_are_named(store):
     with pytest.raises(ArtifactError, match=r"2 item\(s\) have no image in .*: 6, zzz"):
         store.rows(["1", "6", "zzz"])
+
+
+def test_warnings_of_decoders_name_the_file(cfg, tmp_path, caplog, monkeypatch):
+    def load(path, cfg):
+        if path.stem != "exact":
+            warnings.warn("odd metadata", stacklevel=1)
+        return load_image(path, cfg)
+
+    monkeypatch.setattr("src.data.images.store.load_image", load)
+    images = pd.DataFrame({"item_id": ["1", "2", "3"], "path": ["exact.png", "tall.png", "wide.png"]})
+    write_store(tmp_path / "store", images, cfg, num_workers=1)
+    assert "2 image(s), such as tall.png: odd metadata" in caplog.text
 
 
 def test_number_of_workers_changes_no_byte(cfg, tmp_path):

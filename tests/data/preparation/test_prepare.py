@@ -161,7 +161,7 @@ def test_twice_gives_the_same_bytes(tmp_path):
 
 
 @pytest.mark.parametrize(("module", "step"), [
-    *((build, step) for step in ("write_store", "save_table", "describe", "plot_items_per_label")),
+    *((build, step) for step in ("write_store", "save_table", "describe_dataset", "plot_items_per_label")),
     *((prepare, step) for step in ("build_manifest", "save_json")),
 ])  # fmt: skip
 def test_killed_half_way_leaves_nothing_that_looks_finished(module, step, hand_made, tmp_path, monkeypatch):

@@ -36,7 +36,7 @@ def test_tables_by_hand(cfg):
         ("GAME2", None, ["Games", "Games + Card Games"], None),
         ("TOP", downloaded_path(DEAD_URL), [], None),
     ]
-    assert sorted(raw.interactions.values.tolist()) == [
+    assert sorted(raw.interactions[["user_id", "item_id"]].values.tolist()) == [
         ["", "DOLL1"],
         ["A2SUAM1J3GNN3B", "0000013714"],
         ["u1", "0000031852"],
