@@ -16,7 +16,7 @@ from src.evaluation.figures.sweeps import alphas_of, plot_alphas, plot_improveme
 from src.evaluation.inputs.aligned import StudyRuns
 from src.evaluation.inputs.runs_table import Setting
 from src.evaluation.report.examples import Picture, Thumbnails, differing_pictures
-from src.evaluation.report.page import PAGE, Evaluated, PageSetting, describe_dataset, rendered_table, save_page
+from src.evaluation.report.page import PAGE, Evaluated, describe_dataset, rendered_table, save_page
 from src.evaluation.statistics.comparison import MethodResult, compare_methods
 from src.evaluation.statistics.slices import NOTE, compare_slices, load_counts, slice_columns
 from src.evaluation.tables.format import Row, build_row, columns_of, save_tables, to_csv
@@ -31,7 +31,7 @@ def evaluate_classes(study: StudyRuns) -> Evaluated:
     counts = load_counts(dataset_dir) if is_prepared else None
     results, texts, settings, shown = {}, [], [], []
     for setting, methods in study.grouped.items():
-        measured = results[setting] = compare_methods(setting, methods, predictions, cfg)
+        measured = results[setting] = compare_methods(study, setting)
         paper = cfg.dataset.paper_results.get("mAP", {}) if setting.label_ratio == 1 else {}
         rows = [build_row(result, paper) for result in measured]
         caption = f"{dataset_dir.name}: {setting.title}"
@@ -50,7 +50,8 @@ def evaluate_classes(study: StudyRuns) -> Evaluated:
             tables.append(rendered_table(slices, columns))
             notes = [*notes, NOTE]
         pictures = _pictures(study, setting, measured, thumbnails) if thumbnails else []
-        shown.append(PageSetting(setting.title, setting.slug, tables, notes, pictures))
+        about = {"title": setting.title, "slug": setting.slug}
+        shown.append({**about, "tables": tables, "notes": notes, "pictures": pictures})
     stems = _save_figures(study, results) if cfg.figures else []
     page = describe_dataset(dataset_dir, stems, shown, thumbnails)
     save_page(folder / PAGE, f"{dataset_dir.name}, study {cfg.study}", [page])
