@@ -7,7 +7,7 @@ import time
 import warnings
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -18,6 +18,7 @@ from src.artifacts import ArrayArtifact, check_rows
 from src.config.datasets import DatasetConfig
 from src.data.images.decode import RefusedImageError, decode_image, fit
 from src.data.images.duplicates import difference_hash
+from src.data.images.folder import open_images
 from src.errors import ArtifactError
 from src.files import atomic_path
 from src.machine import map_in_order, n_cores
@@ -118,38 +119,19 @@ class DecodedImage(NamedTuple):
     lookalike_hash: int
 
 
-def resolve_image_path(images_dir: Path, image_path: str) -> Path:
-    """Find an image by its path, from ``images_dir`` or absolute.
-
-    Raises ``RefusedImageError``: the path leaves ``images_dir`` or leads nowhere.
-    """
-    if image_path.startswith(("http://", "https://")):
-        raise RefusedImageError("is a web address: download the images first")
-    if "\0" in image_path:
-        raise RefusedImageError("path holds a NUL character")
-    relative = PurePosixPath(image_path.replace("\\", "/"))
-    if ".." in relative.parts:
-        raise RefusedImageError("path leaves images_dir")
-    path = images_dir / relative
-    try:
-        if not path.resolve().is_relative_to(images_dir.resolve()):
-            raise RefusedImageError("path leaves images_dir")
-        if not path.is_file():
-            raise RefusedImageError("file is missing")
-    except (OSError, RuntimeError, ValueError) as error:  # name too long, loop of links, no permission
-        raise RefusedImageError("path cannot be followed") from error
-    return path
-
-
 def load_image(path: Path, cfg: DatasetConfig) -> DecodedImage:
     """Read, decode, crop to the largest allowed aspect ratio, and resize the short side to ``cfg.store_size``.
 
     Raises ``RefusedImageError``: the file cannot be used; the message says why.
     """
     try:
-        content = path.read_bytes()
+        return encode(path.read_bytes(), cfg)
     except OSError as error:
         raise RefusedImageError("file cannot be read") from error
+
+
+def encode(content: bytes, cfg: DatasetConfig) -> DecodedImage:
+    """As ``load_image``, from a file's content."""
     rgb, size = decode_image(content, cfg)
     return DecodedImage(fit(rgb, cfg), hashlib.sha256(content).hexdigest(), size, difference_hash(rgb))
 
@@ -163,7 +145,7 @@ def write_store(directory: Path, images: pd.DataFrame, cfg: DatasetConfig, num_w
         What became of each file, by sorted path: why it was ``refused``, or null, and then the SHA-256 of its content
         (``digest``), the ``width`` and ``height`` that it declares, and its difference ``hash``.
     """
-    images_dir = Path(str(cfg.images_dir))
+    source = open_images(cfg)
     place: dict[str, tuple[int, int, int]] = {}  # offset, height, width by content
     rows: list[tuple[Any, ...]] = []
     started, size = time.monotonic(), 0
@@ -174,7 +156,7 @@ def write_store(directory: Path, images: pd.DataFrame, cfg: DatasetConfig, num_w
     def decode(path: str) -> DecodedImage | str:
         current.path = path
         try:
-            return load_image(resolve_image_path(images_dir, path), cfg)
+            return encode(source.read(path), cfg)
         except RefusedImageError as reason:
             return str(reason)
 
