@@ -75,6 +75,9 @@ class TabularConfig(DatasetConfig):
     image_column: str | None = setting(
         "image", "path below images_dir, or a web address; an empty cell: no image; null: no images"
     )
+    image_separator: str | None = setting(
+        None, "between the paths of an item with several images; null: a cell is one path or a list", names_run=CHANGED
+    )
     labels_column: str | None = setting(
         "labels", "an empty cell: unknown; the separator alone: known to have none; null: no labels"
     )

@@ -31,7 +31,7 @@ FILE_COLUMNS = ("refused", "digest", "width", "height", "hash")
 
 @dataclass(frozen=True)
 class StoreIndex(ArrayArtifact):
-    """Where each item's image lies in the pixel file.
+    """Where each item's images lie in the pixel file, one row an image, those of an item one after another.
 
     ``item_id`` [n] str, ``offset`` [n] (bytes), ``height`` and ``width`` [n] (pixels), int64, and ``sha256`` [n] str of
     the image file. Items with the same image share an offset.
@@ -44,8 +44,9 @@ class StoreIndex(ArrayArtifact):
     sha256: np.ndarray
 
     def __post_init__(self) -> None:
-        """Check that there is one row an item."""
-        check_rows(self.item_id, offset=self.offset, height=self.height, width=self.width, sha256=self.sha256)
+        """Check that there is one row an image."""
+        rows = np.arange(len(self.item_id)).astype(np.str_)
+        check_rows(rows, offset=self.offset, height=self.height, width=self.width, sha256=self.sha256)
 
     @property
     def n_bytes(self) -> int:
@@ -65,7 +66,10 @@ class ImageStore:
         self.widths = index.width
         self.short_side = int(min(index.height.min(), index.width.min())) if len(index.item_id) else 0
         self._offset = index.offset
-        self._row = {item_id: row for row, item_id in enumerate(index.item_id.tolist())}
+        first, count = np.unique(index.item_id, return_index=True, return_counts=True)[1:]
+        self._rows = dict(
+            zip(index.item_id[first].tolist(), zip(first.tolist(), count.tolist(), strict=True), strict=True)
+        )
         path = directory / PIXELS_FILE
         # Copy on write, since torch takes no read-only memory; nothing ever writes to it.
         self._pixels = np.memmap(path, np.uint8, mode="c") if index.n_bytes else np.empty(0, np.uint8)
@@ -89,7 +93,7 @@ class ImageStore:
         return cls(directory, index)
 
     def __len__(self) -> int:
-        """Number of items with an image."""
+        """Number of images."""
         return len(self.item_id)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -97,12 +101,23 @@ class ImageStore:
         return ImageStore.open, (self.directory,)
 
     def rows(self, item_ids: Any) -> np.ndarray:
-        """Rows of items, [n] int64; raises ``ArtifactError`` naming ids without an image."""
-        unknown = [str(item_id) for item_id in item_ids if item_id not in self._row]
+        """First row of each item's images, [n] int64; raises ``ArtifactError`` naming ids without an image."""
+        return self.ranges(item_ids)[0]
+
+    def ranges(self, item_ids: Any) -> tuple[np.ndarray, np.ndarray]:
+        """First row and number of each item's images, [n] int64; raises as ``rows``."""
+        unknown = [str(item_id) for item_id in item_ids if item_id not in self._rows]
         if unknown:
             shown = ", ".join(unknown[:5]) + (", ..." if len(unknown) > 5 else "")
             raise ArtifactError(f"{len(unknown)} item(s) have no image in {self.directory}: {shown}; prepare it again.")
-        return np.array([self._row[item_id] for item_id in item_ids], dtype=np.int64)
+        found = np.array([self._rows[item_id] for item_id in item_ids], dtype=np.int64).reshape(-1, 2)
+        return found[:, 0], found[:, 1]
+
+    def images_of(self, item_ids: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of all images of some items, [m] int64, and the place of each one's item among them, [m]."""
+        first, count = self.ranges(item_ids)
+        item = np.repeat(np.arange(len(first)), count)
+        return first[item] + np.arange(len(item)) - np.repeat(np.cumsum(count) - count, count), item
 
     def read(self, row: int) -> np.ndarray:
         """Pixels of one image, [H, W, 3] uint8: a view of the file, not to be written to."""
@@ -181,7 +196,11 @@ def write_store(directory: Path, images: pd.DataFrame, cfg: DatasetConfig, num_w
     for message, of_files in warned.items():
         logger.warning("%d image(s), such as %s: %s", len(of_files), of_files[0], message)
     files = pd.DataFrame(rows, pd.Index(paths, dtype=object), FILE_COLUMNS, dtype=object)
-    stored = images.assign(digest=images["path"].map(files["digest"])).dropna(subset="digest").sort_values("item_id")
+    stored = (
+        images.assign(digest=images["path"].map(files["digest"]))
+        .dropna(subset="digest")
+        .sort_values("item_id", kind="stable")
+    )
     offset, height, width = np.array([place[digest] for digest in stored["digest"]], dtype=np.int64).reshape(-1, 3).T
     names, digests = stored["item_id"].to_numpy(np.str_), stored["digest"].to_numpy(np.str_)
     StoreIndex(names, offset, height, width, digests).save(directory / INDEX_FILE)

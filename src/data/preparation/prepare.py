@@ -20,7 +20,7 @@ from src.runs import build_manifest, waiting_lock
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 4  # raise it when the same raw data would give other files
+FORMAT = 5  # raise it when the same raw data would give other files
 
 
 def prepare_dataset(cfg: PrepareConfig) -> dict[str, Any]:
