@@ -15,6 +15,8 @@ NAMES = {
     "auc": "recommender AUC, 20,000 items",
     "bootstrap": "bootstrap replicate of mAP, 4,000 images, 200 classes",
     "amazon_metadata": "reading Amazon metadata",
+    "frozen_features_emoji": "training on frozen features, 1,580 emoji, 192 px",
+    "frozen_features_movielens_posters": "training on frozen features, 8,233 posters, 192 px",
 }
 
 

@@ -41,6 +41,7 @@ def start(main: Callable[[], Any], *, find_preset: bool = False) -> None:
 
     With ``find_preset`` the dataset's preset is added to the command line.
     """
+    stand_in_project()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # otherwise Hydra prints the error and exits
     logging.basicConfig(format="%(levelname)s %(message)s", stream=sys.stdout)
     if {"--help", "-h"} & set(sys.argv):
@@ -49,6 +50,12 @@ def start(main: Callable[[], Any], *, find_preset: bool = False) -> None:
         if find_preset:
             sys.argv[1:] = with_preset(sys.argv[1:])
         main()
+
+
+def stand_in_project() -> None:
+    """Let relative paths be the project's, wherever the command is given."""
+    sys.argv[0] = str(Path(sys.argv[0]).resolve())  # Lightning starts it again for further devices
+    os.chdir(PROJECT)
 
 
 def with_preset(arguments: Sequence[str]) -> list[str]:
@@ -64,7 +71,11 @@ def with_preset(arguments: Sequence[str]) -> list[str]:
             "dataset, or preset=none for none."
         )
     name = dataset.value() if dataset is not None else ExperimentConfig.dataset
-    return [f"{PRESET}={name}", *arguments] if (CONFIGS / PRESET / f"{name}.yaml").is_file() else list(arguments)
+    if not (CONFIGS / PRESET / f"{name}.yaml").is_file():
+        return list(arguments)
+    texts = enumerate(arguments)
+    place = next((n for n, text in texts if "=" in text and not text.startswith("-")), len(arguments))
+    return [*arguments[:place], f"{PRESET}={name}", *arguments[place:]]  # argparse takes overrides in one row alone
 
 
 def describe_preset(name: Any) -> str:

@@ -54,8 +54,8 @@ class SearchConfig:
 
 
 SEARCH = {
-    "lr": SearchConfig(low=2e-4, high=2e-2, log=True),
-    "steps": SearchConfig(choices=[150, 300, 600, 1200, 2400]),
+    "lr": SearchConfig(low=2e-4, high=3e-2, log=True),
+    "steps": SearchConfig(choices=[150, 300, 600, 1200]),
     "hidden_size": SearchConfig(choices=[0, 512, 1024]),
     "dropout": SearchConfig(choices=[0.0, 0.2, 0.5, 0.8]),
 }
@@ -76,8 +76,8 @@ class MethodConfig:
     alpha: float = setting(0.0, "default where neither the command nor tuning sets it", within="[0, inf)")
     distill_lambda: float = setting(0.0, "default where neither the command nor tuning sets it", within="[0, 1]")
     tuned_as: str | None = option(None, "train with the settings tuned for this method, unless it has its own")
-    trials: list[dict[str, Any]] = option([], "settings that tuning tries")
-    search: dict[str, SearchConfig] = option(SEARCH, "where tuning with n_trials searches on")
+    trials: list[dict[str, Any]] = option([], "settings that tuning tries, unless it searches")
+    search: dict[str, SearchConfig] = option(SEARCH, "where tuning with n_trials searches")
 
 
 @dataclass
@@ -154,8 +154,8 @@ class TrainerConfig:
 
     @property
     def shows_progress(self) -> bool:
-        """Whether to show progress: it is wanted, and the output is a terminal."""
-        return self.progress_bar and sys.stderr.isatty()
+        """Whether to show progress: it is wanted, and nothing is redirected (Lightning's bar goes to stdout)."""
+        return self.progress_bar and sys.stderr.isatty() and sys.stdout.isatty()
 
     @property
     def devices_used(self) -> dict[str, Any]:

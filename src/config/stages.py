@@ -89,7 +89,9 @@ class ClassifierTrainingConfig(TrainingConfig):
     loggers: list[str] = option(["tensorboard"], "beside metrics.csv", choices="tensorboard | mlflow | wandb")
     use_tuned: bool = option(True, "take what tuning chose, where a setting is null")
     tune: bool = option(False, "run the method's trials on validation and write the choice to tuned_dir")
-    n_trials: int | None = option(None, "with tune: the list, then a search, so many in all", within="[1, inf)")
+    n_trials: int | None = option(
+        None, "with tune: search with so many trials, in place of the method's list", within="[1, inf)"
+    )
     tuned_dir: str = option("configs/tuned", "where tuned settings lie")
     study: str = setting(MAIN_STUDY, "runs of one study are compared")
     recommender_seed: int = option(0, "of the CF model", within="[0, inf)")
@@ -144,7 +146,7 @@ class UseConfig(StageConfig):
     trainer: TrainerConfig = option(TrainerConfig, "where it runs")
     study: str = option(MAIN_STUDY, "whose best run on validation is used")
     run: str | None = option(None, "directory of another run")
-    images: str | None = option(None, "a folder, or a text file with one path a line: label these images")
+    images: str | None = option(None, "an image, a folder, or a list with one path a line: label these")
     top_k: int = option(5, "labels listed for each image", within="[1, inf)")
     features: bool = option(False, "also write backbone features and predicted CF vectors")
     export: str | None = option(None, "write it as a stand-alone model", choices="onnx | torch_export | safetensors")

@@ -43,7 +43,9 @@ def test_all_files_are_written_and_equal_seeds_give_equal_bytes(tmp_path):
     stems = [f"{kind}_net-a_64px_ratio{ratio}" for kind in ("methods", "learning_curves") for ratio in ("0.5", "1")]
     expected = {f"{stem}.{ending}" for stem in stems[:2] for ending in ("csv", "md", "tex")}
     expected |= {f"per_class_net-a_64px_ratio{ratio}.csv" for ratio in ("0.5", "1")} | {"results.json", "report.html"}
-    stems = [*stems[2:], *(f"mAP_{kind}net-a_64px" for kind in ("", "by_ratio_", "improvement_"))]
+    expected |= {f"labels_saved_net-a_64px.{ending}" for ending in ("csv", "md", "tex")}
+    figures = ("mAP_", "mAP_by_ratio_", "mAP_improvement_", "labels_saved_")
+    stems = [*stems[2:], *(f"{kind}net-a_64px" for kind in figures)]
     expected |= {f"{stem}.{ending}" for stem in stems for ending in ("png", "pdf")}
     assert set(first) == expected
     assert json.loads(first["results.json"]) == content

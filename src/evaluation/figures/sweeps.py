@@ -15,6 +15,7 @@ from src.evaluation.figures.methods import line_styles, new_figure
 from src.evaluation.inputs.runs_table import MethodRuns
 from src.evaluation.statistics.bootstrap import Estimate
 from src.evaluation.statistics.comparison import MethodResult
+from src.evaluation.statistics.labels_saved import LabelsSaved
 
 Results = Mapping[float, Sequence[MethodResult]]
 Interval = tuple[float, float, float]  # y and the ends of its interval
@@ -47,6 +48,28 @@ def plot_improvements(results: Results, baseline: str, stem: Path, title: str = 
     ylabel, ticks = f"gain over {baseline}, %", sorted(results)
     lines = _by_ratio(results, gain)
     _plot_lines(lines, baseline, stem, title, level=0.0, xlabel="label ratio", ylabel=ylabel, xticks=ticks)
+
+
+def plot_labels_saved(saved: Sequence[LabelsSaved], baseline: str, stem: Path, title: str = "") -> None:
+    """Draw the label ratio that the baseline needs for a method's mAP against the method's own, with intervals.
+
+    Above the dashed line, where both are equal, the method saves labels. Both axes are logarithmic.
+    """
+    lines: dict[str, list[Point]] = defaultdict(list)
+    for entry in saved:
+        lines[entry.method].append((entry.label_ratio, entry.equals, entry.low, entry.high))
+    ratios = sorted({entry.label_ratio for entry in saved})
+    with new_figure(2.8, stem, title, lines) as figure:
+        axes = figure.subplots()
+        axes.plot(ratios, ratios, color="black", linewidth=0.8, linestyle=(0, (3, 2)))
+        for index, (name, style) in enumerate(line_styles(list(lines), baseline).items()):
+            points = np.array(lines[name])
+            points[:, 0] *= 1.03 ** (index - (len(lines) - 1) / 2)
+            _draw_line(axes, points, 0.0, style, name)
+        axes.set(xscale="log", yscale="log", xlabel="label ratio", ylabel=f"label ratio of {baseline} with equal mAP")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_ticks(ratios, [f"{ratio:g}" for ratio in ratios])
+            axis.set_ticks([], minor=True)
 
 
 def plot_alphas(

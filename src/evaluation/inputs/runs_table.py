@@ -31,13 +31,23 @@ class Setting(NamedTuple):
     @property
     def slug(self) -> str:
         """A file-name part such as ``resnet18_64px_ratio0.2``."""
+        return f"{self.network_slug}_ratio{self.label_ratio:g}"
+
+    @property
+    def network_slug(self) -> str:
+        """A file-name part such as ``resnet18_64px``."""
         safe = "".join(c if c.isalnum() or c in "-." else "-" for c in self.backbone)
-        return f"{safe}_{self.image_size}px_ratio{self.label_ratio:g}"
+        return f"{safe}_{self.image_size}px"
 
     @property
     def title(self) -> str:
         """A caption part such as ``resnet18, 64 px, label ratio 0.2``."""
-        return f"{self.backbone}, {self.image_size} px, label ratio {self.label_ratio:g}"
+        return f"{self.network}, label ratio {self.label_ratio:g}"
+
+    @property
+    def network(self) -> str:
+        """A caption part such as ``resnet18, 64 px``."""
+        return f"{self.backbone}, {self.image_size} px"
 
 
 @dataclass(frozen=True)
@@ -124,12 +134,10 @@ def _split_variants(method: str, runs: list[RunRecord], is_baseline: bool) -> di
 def _by_fold_and_seed(name: str, setting: Setting, runs: list[RunRecord]) -> dict[tuple[int, int], RunRecord]:
     found: dict[tuple[int, int], RunRecord] = {}
     for record in sorted(runs, key=lambda run: (run.fold, run.seed, run.run)):
-        key = (record.fold, record.seed)
-        if key in found:
+        first = found.setdefault((record.fold, record.seed), record)
+        if first is not record:
             raise ArtifactError(
-                f"{setting.title}: expected one run of {name} for fold {key[0]} and seed {key[1]}, but got "
-                f"{found[key].run} and {record.run}; give one of them another study=, or delete the stale one, and "
-                "predict again."
+                f"{setting.title}: expected one run of {name} for fold {record.fold} and seed {record.seed}, but got "
+                f"{first.run} and {record.run}; give one another study=, or delete the stale one, and predict again."
             )
-        found[key] = record
     return found

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,24 @@ import pandas as pd
 from src.artifacts import CURVES_FILE, MANIFEST_FILE, PREPARED
 from src.config.stages import EvaluateConfig
 from src.evaluation.figures.methods import load_curves, plot_learning_curves, plot_methods
-from src.evaluation.figures.sweeps import alphas_of, plot_alphas, plot_improvements, plot_label_ratios
+from src.evaluation.figures.sweeps import (
+    alphas_of,
+    plot_alphas,
+    plot_improvements,
+    plot_label_ratios,
+    plot_labels_saved,
+)
+from src.evaluation.inputs.aligned import StudyRuns
 from src.evaluation.inputs.runs_table import Setting
-from src.evaluation.protocols.common import Evaluated, StudyRuns
 from src.evaluation.report.examples import Picture, Thumbnails, differing_pictures
-from src.evaluation.report.page import PAGE, PageSetting, describe_dataset, rendered_table, save_page
+from src.evaluation.report.page import PAGE, Evaluated, PageSetting, describe_dataset, rendered_table, save_page
 from src.evaluation.statistics.comparison import MethodResult, compare_methods
+from src.evaluation.statistics.equivalence import MARGIN
+from src.evaluation.statistics.labels_saved import LabelsSaved, labels_saved
 from src.evaluation.statistics.slices import NOTE, compare_slices, load_counts, slice_columns
 from src.evaluation.tables.format import Row, build_row, columns_of, save_tables, to_csv
+from src.evaluation.tables.labels_saved import NOTE as LABELS_SAVED_NOTE
+from src.evaluation.tables.labels_saved import labels_saved_columns, labels_saved_rows
 from src.files import save_text
 
 
@@ -40,7 +50,7 @@ def evaluate_classes(study: StudyRuns) -> Evaluated:
         texts.append(save_tables(folder / f"methods_{setting.slug}", caption, notes, rows, printed))
         per_class = {"label": measured[0].labels} | {result.name: result.per_class for result in measured}
         save_text(folder / f"per_class_{setting.slug}.csv", to_csv(pd.DataFrame(per_class)))
-        plain = [_jsonable(dataclasses.asdict(result)) for result in measured]
+        plain = [_jsonable(_without_replicates(result)) for result in measured]
         settings.append({**setting._asdict(), "methods": plain})
         tables = [rendered_table(rows, columns) for columns in printed]
         slices = compare_slices(methods, predictions, counts, cfg) if counts else []
@@ -51,11 +61,19 @@ def evaluate_classes(study: StudyRuns) -> Evaluated:
             notes = [*notes, NOTE]
         pictures = _pictures(study, setting, measured, thumbnails) if thumbnails else []
         shown.append(PageSetting(setting.title, setting.slug, tables, notes, pictures))
-    stems = _save_figures(study, results) if cfg.figures else []
-    page = describe_dataset(dataset_dir, stems, shown, thumbnails)
+    by_network = {
+        network: labels_saved(rows, cfg.baseline, cfg.confidence_level)
+        for network, rows in _by_network(results).items()
+    }
+    saved = {network: entries for network, entries in by_network.items() if entries}
+    tables_saved = _save_labels_saved(study, saved)
+    texts += [text for text, _ in tables_saved]
+    stems = _save_figures(study, results, saved) if cfg.figures else []
+    page = describe_dataset(dataset_dir, stems, shown, thumbnails, [table for _, table in tables_saved])
     save_page(folder / PAGE, f"{dataset_dir.name}, study {cfg.study}", [page])
     how = ("baseline", "n_resamples", "n_permutations", "confidence_level", "seed")
-    numbers = {**{name: getattr(cfg, name) for name in how}, "settings": settings}
+    labels = {network.network: labels_saved_rows(entries) for network, entries in saved.items()}
+    numbers = {**{name: getattr(cfg, name) for name in how}, "settings": settings, "labels_saved": labels}
     return Evaluated(numbers, "\n".join(texts), page)
 
 
@@ -92,21 +110,47 @@ def _notes(cfg: EvaluateConfig, rows: Sequence[Row]) -> list[str]:
         f"Holm: adjusted for the {n_contrasts} contrasts of this table; significant: both adjusted p < .05; "
         "one run: no t-test is possible, so nothing is called significant.",
         "Detectable: smallest difference that these test images would show with 80 % power at level .05.",
+        f"p equal: two one-sided tests against a difference of {100 * MARGIN:g} % of the baseline, over images and "
+        "over runs (the larger p, not adjusted); margin: the smallest for which it would be below .05.",
     ]
 
 
-def _save_figures(study: StudyRuns, results: dict[Setting, list[MethodResult]]) -> list[Path]:
+def _by_network(results: Mapping[Setting, list[MethodResult]]) -> dict[Setting, dict[float, list[MethodResult]]]:
+    """Results by label ratio, of each backbone and image size; its key is its setting with all labels."""
+    families: dict[Setting, dict[float, list[MethodResult]]] = defaultdict(dict)
+    for setting, rows in results.items():
+        families[setting._replace(label_ratio=1)][setting.label_ratio] = rows
+    return families
+
+
+def _save_labels_saved(
+    study: StudyRuns, saved: Mapping[Setting, list[LabelsSaved]]
+) -> list[tuple[str, dict[str, Any]]]:
+    """Write the table of each backbone and image size; returns its text, and what the page shows of it."""
+    written = []
+    for network, entries in saved.items():
+        rows, columns = labels_saved_rows(entries), labels_saved_columns(study.cfg.confidence_level)
+        note = LABELS_SAVED_NOTE.format(baseline=study.cfg.baseline)
+        stem, caption = study.folder / f"labels_saved_{network.network_slug}", f"labels saved, {network.network}"
+        text = save_tables(stem, f"{study.dataset_dir.name}: {caption}", [note], rows, [columns])
+        written.append((text, rendered_table(rows, columns) | {"title": caption, "note": note}))
+    return written
+
+
+def _save_figures(
+    study: StudyRuns, results: Mapping[Setting, list[MethodResult]], saved: Mapping[Setting, list[LabelsSaved]]
+) -> list[Path]:
     """Draw all figures; returns their paths without ending."""
     baseline, stems = study.cfg.baseline, []
 
     def draw(plot: Callable[..., None], name: str, about: str, *data: object) -> None:
-        stems.append(study.folder / name)
-        plot(*data, baseline, stems[-1], f"{study.dataset_dir.name}, {about}")
+        stem = study.folder / name
+        plot(*data, baseline, stem, f"{study.dataset_dir.name}, {about}")
+        if (study.folder / f"{name}.png").is_file():
+            stems.append(stem)
 
-    families: dict[tuple[str, int], dict[float, list[MethodResult]]] = defaultdict(dict)
     for setting, rows in results.items():
         methods = study.grouped[setting]
-        families[setting[:2]][setting.label_ratio] = rows
         paths = {row.name: [study.dataset_dir / run.run / CURVES_FILE for run in row.runs.values()] for row in methods}
         curves = {name: [load_curves(path) for path in given if path.is_file()] for name, given in paths.items()}
         curves = {name: runs for name, runs in curves.items() if runs}
@@ -114,14 +158,19 @@ def _save_figures(study: StudyRuns, results: dict[Setting, list[MethodResult]]) 
             draw(plot_learning_curves, f"learning_curves_{setting.slug}", setting.title, curves)
         if any(len(values) > 2 for values in alphas_of(methods).values()):
             draw(plot_alphas, f"mAP_by_alpha_{setting.slug}", setting.title, methods, rows)
-    for (backbone, image_size), by_ratio in families.items():
-        about = f"{backbone}, {image_size} px"
-        slug = Setting(backbone, image_size, 0).slug.rsplit("_ratio", 1)[0]
+    for network, by_ratio in _by_network(results).items():
+        about, slug = network.network, network.network_slug
         draw(plot_methods, f"mAP_{slug}", about, by_ratio)
         if len(by_ratio) > 1:
             draw(plot_label_ratios, f"mAP_by_ratio_{slug}", about, by_ratio)
             draw(plot_improvements, f"mAP_improvement_{slug}", about, by_ratio)
+        if network in saved:
+            draw(plot_labels_saved, f"labels_saved_{slug}", about, saved[network])
     return stems
+
+
+def _without_replicates(result: MethodResult) -> dict[str, Any]:
+    return {name: value for name, value in dataclasses.asdict(result).items() if name not in ("resampled", "runs")}
 
 
 def _jsonable(value: Any) -> Any:

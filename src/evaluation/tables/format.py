@@ -37,12 +37,7 @@ class Column:
 
 
 def build_row(result: MethodResult, paper: Mapping[str, float] = MappingProxyType({})) -> Row:
-    """Flatten a result to the columns of the CSV file; None where a value does not exist.
-
-    Args:
-        result: One row's numbers.
-        paper: The paper's mAP of each method (Table 5), where it has the dataset.
-    """
+    """Flatten a result to the columns of the CSV file, None where there is no value; ``paper`` has Table 5's mAP."""
     estimate, contrast = result.mean_average_precision, result.contrast
     difference, t_test = (contrast.difference, contrast.t_test) if contrast else (None, None)
     row: Row = {
@@ -62,6 +57,8 @@ def build_row(result: MethodResult, paper: Mapping[str, float] = MappingProxyTyp
         "t_test_unit": t_test.unit if t_test else None,
         "significant": contrast.significant if contrast else None,
         "smallest_detectable": difference.smallest_detectable if difference else None,
+        "p_equivalence": contrast.equivalence.p_value if contrast else None,
+        "smallest_margin_percent": _percent(contrast.equivalence.smallest_margin) if contrast else None,
         "n_folds": result.n_folds,
         "n_seeds": result.n_seeds,
         "n_pairs": contrast.n_pairs if contrast else None,
@@ -91,6 +88,8 @@ def columns_of(rows: Sequence[Row], level: float) -> tuple[list[Column], list[Co
         Column("Holm", lambda row: p_value(row["p_t_test_holm"])),
         Column("significant", lambda row: str(row["significant"] or "")),
         Column("detectable", lambda row: number(row["smallest_detectable"])),
+        Column("p equal", lambda row: p_value(row["p_equivalence"])),
+        Column("margin %", lambda row: number(row["smallest_margin_percent"], digits=1)),
         Column("folds", lambda row: str(row["n_folds"])),
         Column("seeds", lambda row: str(row["n_seeds"])),
     ]
@@ -117,12 +116,7 @@ def save_tables(
 ) -> str:
     """Write ``stem`` with the endings .csv, .md and .tex; equal rows give equal bytes.
 
-    Args:
-        stem: Path without ending.
-        caption: What the table shows.
-        notes: How to read it, one sentence each.
-        rows: Numbers, one mapping for each method, all with the same keys.
-        printed: Columns of each table shown in Markdown and LaTeX.
+    The CSV has all of ``rows``, which share their keys; ``printed`` has the columns of each table in the other two.
 
     Returns:
         The Markdown text.
@@ -187,6 +181,10 @@ def p_value(value: str | float | None) -> str:
     if not _known(value):
         return ""
     return "<.0001" if value < 1e-4 else f"{value:.4f}".lstrip("0") if value < 1 else "1"
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
 
 
 def _known(value: str | float | None) -> TypeGuard[float]:

@@ -5,10 +5,18 @@ import numpy as np
 import pytest
 
 from src.evaluation.figures import sweeps as sweep_figures
-from src.evaluation.figures.sweeps import alphas_of, plot_alphas, plot_improvements, plot_label_ratios
+from src.evaluation.figures.sweeps import (
+    alphas_of,
+    plot_alphas,
+    plot_improvements,
+    plot_label_ratios,
+    plot_labels_saved,
+)
 from src.evaluation.inputs.runs_table import MethodRuns, RunRecord
 from src.evaluation.statistics.bootstrap import Estimate
 from src.evaluation.statistics.comparison import Contrast, MethodResult
+from src.evaluation.statistics.equivalence import Equivalence
+from src.evaluation.statistics.labels_saved import LabelsSaved
 
 
 def estimate(value, half=0.02):
@@ -17,9 +25,11 @@ def estimate(value, half=0.02):
 
 def result(name, value, baseline=None):
     difference = None if baseline is None else estimate(value - baseline)
-    contrast = None if difference is None else Contrast(difference, baseline, 0.01, None, 3, 0)
+    contrast = None if difference is None else Contrast(difference, baseline, 0.01, None, Equivalence(None, None), 3, 0)
+    per_class, resampled = np.array([value]), np.array([value, value])
+    name_of_method, runs = name.split()[0], frozenset({(0, 0)})
     return MethodResult(
-        name, name.split()[0], estimate(value), {}, np.array([value]), np.array(["a"]), 3, 1, 0, contrast
+        name, name_of_method, estimate(value), {}, per_class, np.array(["a"]), 3, 1, 0, resampled, runs, contrast
     )
 
 
@@ -63,6 +73,13 @@ def test_improvements_are_percent_of_the_baseline(drawn, tmp_path):
         "mtl_uniform": [pytest.approx(p) for p in ((0.2, 25, 20, 30), (1.0, 2, -2, 6))],
         "cf_distill": [pytest.approx(p) for p in ((0.2, 0, -5, 5), (1.0, 0, -4, 4))],
     }
+
+
+def test_labels_saved_stand_at_their_ratio_with_intervals(drawn, tmp_path):
+    saved = [LabelsSaved("cf_distill", ratio, 2 * ratio, ratio, 3 * ratio) for ratio in (0.1, 0.2)]
+    plot_labels_saved(saved, "image_only", tmp_path / "figure", "emoji")
+    assert drawn == {"cf_distill": [pytest.approx([r, 2 * r, r, 3 * r]) for r in (0.1, 0.2)]}
+    assert (tmp_path / "figure.pdf").is_file()
 
 
 def test_alphas(drawn, tmp_path):

@@ -1,0 +1,67 @@
+"""Labels saved: the label ratio at which the baseline reaches a method's mAP."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from src.evaluation.statistics.comparison import MethodResult
+
+
+@dataclass(frozen=True)
+class LabelsSaved:
+    """What a method's labels are worth, in labels of the baseline.
+
+    Attributes:
+        method: Name of the method's row.
+        label_ratio: Share of labels that the method has.
+        equals: Label ratio at which the baseline has the same mAP, with its interval from ``low`` to ``high``. The
+            measured label ratios bound all three: an end that lies on a bound may lie beyond it.
+    """
+
+    method: str
+    label_ratio: float
+    equals: float
+    low: float
+    high: float
+
+
+def labels_saved(
+    results: Mapping[float, Sequence[MethodResult]], baseline: str, confidence_level: float
+) -> list[LabelsSaved]:
+    """For each label ratio and method, find the label ratio at which the baseline reaches its mAP.
+
+    The baseline's curve is its mAP at the measured label ratios, made monotone, and linear in the logarithm of the
+    ratio between them. Each bootstrap replicate has a curve of its own; it shares its draws of images with the method.
+
+    Args:
+        results: The rows of each label ratio's table; at least two label ratios.
+        baseline: Name of the row whose labels are counted.
+        confidence_level: Of the intervals.
+
+    Returns:
+        One entry for each row but the baseline's that has the folds and seeds of the baseline's runs.
+    """
+    reference = {ratio: row for ratio, rows in results.items() for row in rows if row.name == baseline}
+    ratios = sorted(reference)
+    if len(ratios) < 2 or len({row.runs for row in reference.values()}) > 1:
+        return []
+    curves = np.maximum.accumulate([reference[ratio].resampled for ratio in ratios], axis=0).T
+    tail = (1 - confidence_level) / 2
+    saved = []
+    for ratio in ratios:
+        for row in results[ratio]:
+            if row.name == baseline or row.runs != reference[ratio].runs:
+                continue
+            reached = np.array([_reached(*pair, np.log(ratios)) for pair in zip(row.resampled, curves, strict=True)])
+            low, high = np.nanquantile(reached[1:], [tail, 1 - tail])
+            saved.append(LabelsSaved(row.name, ratio, *np.exp([reached[0], low, high]).tolist()))
+    return saved
+
+
+def _reached(value: float, curve: np.ndarray, place: np.ndarray) -> float:
+    """Place at which a curve that does not fall reaches a value, within its ends; NaN where either is undefined."""
+    if not np.isfinite(value) or not np.isfinite(curve).all():
+        return float("nan")
+    rises = np.concatenate([[True], np.diff(curve) > 0])  # of equal values the first place counts
+    return float(np.interp(value, curve[rises], place[rises]))
