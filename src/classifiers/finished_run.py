@@ -131,7 +131,9 @@ class FinishedRun:
             network = MultitaskNetwork(None, self._heads, settings["views"])
         else:
             inputs, network = CentreCrops(store, settings["image_size"], settings["eval_crop"]), self.network
-        return predict_scores(network, EvaluationBatches(inputs, store.rows(item_id), batch_size), device, num_workers)
+        return predict_scores(
+            network, EvaluationBatches(inputs, store.images_of(item_id), batch_size), device, num_workers
+        )
 
     def predict_test(self, batch_size: int, num_workers: int) -> Predictions:
         """Scores and labels of the test items that have labels; no other code reads test labels."""

@@ -18,7 +18,9 @@ class DatasetConfig:
     name: str = setting(MISSING, "folder of everything that is made of it")
     source: str = setting(MISSING, "module of src/data/sources/ that reads the raw files")
     raw_dir: str = option(MISSING, "folder of the raw tables")
-    images_dir: str | None = option(MISSING, "folder of the images; no image path may leave it; null: no images")
+    images_dir: str | None = option(
+        MISSING, "folder of the images, or address (s3://...); no image path may leave it; null: no images"
+    )
     obtain: str = option("", "where to get the raw files, shown when they are missing")
     raw_urls: list[str] = option([], "raw files that download=true fetches; a .zip is unpacked")
     licence: str = option("", "of the data, shown on the card of an exported model")
@@ -72,6 +74,9 @@ class TabularConfig(DatasetConfig):
     item_column: str = setting("item_id", "in both tables")
     image_column: str | None = setting(
         "image", "path below images_dir, or a web address; an empty cell: no image; null: no images"
+    )
+    image_separator: str | None = setting(
+        None, "between the paths of an item with several images; null: a cell is one path or a list", names_run=CHANGED
     )
     labels_column: str | None = setting(
         "labels", "an empty cell: unknown; the separator alone: known to have none; null: no labels"

@@ -39,7 +39,7 @@ class FoldData:
     """What training stages may see of one fold.
 
     Attributes:
-        items: ``item_id, image_path, labels, values, image_group, split``; labels and values (numbers to predict, for
+        items: ``item_id, image_paths, labels, values, image_group, split``; labels and values (numbers to predict, for
             regression) of test items are withheld (null). Items without image are ``context``: they train CF models
             and nothing else.
         train_interactions: ``user_idx, item_idx`` of train and context items only; ``item_idx`` is a row of ``items``.
@@ -70,7 +70,7 @@ class FoldData:
     def items_digest(self) -> str:
         """SHA-256 of the items and labels that classifiers of this fold see."""
         items = self.items.reset_index(drop=True)
-        for name in ("labels", "values"):
+        for name in ("image_paths", "labels", "values"):
             items[name] = items[name].map(lambda cell: "\x1d" if cell is None else "\x1e".join(map(str, cell)))
         rows = hashlib.sha256(pd.util.hash_pandas_object(items).to_numpy().tobytes()).hexdigest()
         return content_hash([rows, self.label_names, self.images_digest])
@@ -146,7 +146,7 @@ def load_items(prepared_dir: Path, fold: int) -> pd.DataFrame:
 
 def taking_part(items: pd.DataFrame) -> pd.Series:
     """Which items are split into train, val and test: those with an image; where none has one, all."""
-    has_image = items["image_path"].notna()
+    has_image = items["image_paths"].map(len) > 0
     return has_image | (not has_image.any())
 
 

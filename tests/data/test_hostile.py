@@ -157,7 +157,13 @@ def test_hostile_film_ids(ending, tmp_path, prepare):
     prepared, report = prepare(cfg)
     items = pd.read_parquet(prepared / "items.parquet")
     assert items["item_id"].tolist() == sorted(ids)
-    assert items.loc[items["image_path"].notna(), "item_id"].tolist() == ["-rf", "Case", "a b", "case", "Ünïcødé 😀"]
+    assert items.loc[items["image_paths"].str.len() > 0, "item_id"].tolist() == [
+        "-rf",
+        "Case",
+        "a b",
+        "case",
+        "Ünïcødé 😀",
+    ]
     leaving = report["images"]["refused"]["path leaves images_dir"]["examples"]
     assert leaving == ["../../x", "/etc/passwd", "x/../../y"]
     assert [item for _, item in read_pairs(prepared)] == sorted(ids)

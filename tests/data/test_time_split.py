@@ -66,7 +66,7 @@ def test_times_that_are_missing_or_no_times(dated):
 
 
 def test_groups_are_as_old_as_their_oldest_item():
-    items = pd.DataFrame({"item_id": [f"{n:02d}" for n in range(20)], "image_path": "a.png"})
+    items = pd.DataFrame({"item_id": [f"{n:02d}" for n in range(20)], "image_paths": [["a.png"]] * 20})
     items["image_group"] = ["old"] + [f"g{n:02d}" for n in range(1, 19)] + ["old"]
     met = {f"{n:02d}": float(n) for n in range(20) if n != 18}  # 18 was never met
     part = split_by_time(items, met)["part"].tolist()

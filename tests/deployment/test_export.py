@@ -31,7 +31,7 @@ def test_the_onnx_models_scores_and_probabilities_are_the_runs(trained, tmp_path
     predictions = Predictions.load(run.directory / "predictions.npz")
     probabilities = calibration_of(run, 64).probabilities(predictions.scores)
     items = pd.read_parquet(trained.outputs_dir / "tiny" / "prepared" / "items.parquet").set_index("item_id")
-    sources = [next(trained.raw_dir.rglob(items.loc[item, "image_path"])) for item in predictions.item_id]
+    sources = [next(trained.raw_dir.rglob(items.loc[item, "image_paths"][0])) for item in predictions.item_id]
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({HEAVY!r})); sys.path.insert(0, {str(folder)!r}); import json; "
         "from label_images import Labeller; labeller = Labeller(); "

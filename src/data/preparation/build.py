@@ -54,14 +54,15 @@ def build_dataset(cfg: PrepareConfig, target: Path) -> dict[str, Any]:
     warn_of_losses(raw.dropped | pairs.dropped, pairs.n_read)
     warn_of_twins({name for names in items["labels"] if names is not None for name in names})
 
-    images = items.loc[items["image_path"].notna(), ["item_id", "image_path"]].set_axis(["item_id", "path"], axis=1)
+    images = items[["item_id", "image_paths"]].explode("image_paths").dropna().set_axis(["item_id", "path"], axis=1)
     files = pd.DataFrame(columns=FILE_COLUMNS, dtype=object)
     if dataset.has_images:
         files = write_store(target / IMAGES_DIR, images, dataset, cfg.num_workers)
     if dataset.has_images and not files["digest"].any():
         raise _no_images(images["path"], files["refused"], Path(str(dataset.images_dir)))
     digests = files["digest"].dropna()
-    items = items.assign(image_path=items["image_path"].where(items["image_path"].isin(digests.index), None))
+    usable = [[path for path in paths if path in digests.index] for paths in items["image_paths"]]
+    items = items.assign(image_paths=pd.Series(usable, items.index, object))
     items, merged_labels = merge_rare_labels(items, dataset.min_items_per_label, dataset.label_levels)
     items, label_names, dropped_labels = filter_labels(items, dataset.min_items_per_label)
     items = assign_groups(items, digests.to_dict())
@@ -83,7 +84,7 @@ def build_dataset(cfg: PrepareConfig, target: Path) -> dict[str, Any]:
         "statistics": statistics,
         "read": {"items": len(raw.items), "interactions": pairs.n_read},
         "dropped": raw.dropped | dropped | pairs.dropped,
-        "items": describe_items(items, pairs.users_of_item, len(images)),
+        "items": describe_items(items, pairs.users_of_item, images["item_id"].nunique()),
         "images": describe_images(images, files, dataset),
         "labels": {"merged_into_parent": merged_labels, "dropped": dropped_labels},
         "notes": raw.notes,

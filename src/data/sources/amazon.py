@@ -55,7 +55,9 @@ def read(cfg: AmazonConfig, engine: Engine) -> RawTables:
     found = [products.get(asin, UNWANTED) for asin in asins]
     urls = [None if url is None or PLACEHOLDER in url else url for _, url, _ in found]
     items = item_table(
-        asins, image_path=[url and downloaded_path(url) for url in urls], labels=[labels for *_, labels in found]
+        asins,
+        image_paths=[[downloaded_path(url)] if url else [] for url in urls],
+        labels=[labels for *_, labels in found],
     )
     dropped |= {
         "reviews_that_cannot_be_read": damaged_reviews,

@@ -48,7 +48,7 @@ def read(cfg: MovieLensConfig, engine: Engine) -> RawTables:
     dropped |= {} if cfg.min_rating is None else {"ratings_below_min_rating": low}
     films = [film for film, _ in movies]
     items = item_table(
-        films, image_path=[f"{film}.jpg" for film in films], labels=[_genres(text) for _, text in movies]
+        films, image_paths=[[f"{film}.jpg"] for film in films], labels=[_genres(text) for _, text in movies]
     )
     if cfg.split == TIME:
         ratings = to_numbers(ratings, "time", path, "timestamp", DATES)

@@ -9,7 +9,8 @@ from PIL import Image
 
 from src.config.datasets import TabularConfig
 from src.data.images.decode import RefusedImageError
-from src.data.images.store import load_image, resolve_image_path
+from src.data.images.folder import LocalImages
+from src.data.images.store import load_image
 
 
 @pytest.fixture
@@ -174,7 +175,7 @@ def test_floating_point_pixels_are_refused(tmp_path, cfg):
 
 def refusal(images_dir, path):
     with pytest.raises(RefusedImageError) as found:
-        resolve_image_path(images_dir, path)
+        LocalImages(images_dir).resolve(path)
     return str(found.value)
 
 
@@ -189,8 +190,8 @@ def test_paths_never_leave_the_folder(tmp_path):
     (images_dir / "inside.png").symlink_to(images_dir / "sub" / "a.png")
     os.mkfifo(images_dir / "pipe.png")
 
-    assert resolve_image_path(images_dir, "sub/a.png") == images_dir / "sub" / "a.png"
-    assert resolve_image_path(images_dir, "inside.png").is_file()
+    assert LocalImages(images_dir).resolve("sub/a.png") == images_dir / "sub" / "a.png"
+    assert LocalImages(images_dir).resolve("inside.png").is_file()
     assert refusal(images_dir, "../secret.png") == "path leaves images_dir"
     assert refusal(images_dir, "sub/../../secret.png") == "path leaves images_dir"
     assert refusal(images_dir, "..\\secret.png") == "path leaves images_dir"

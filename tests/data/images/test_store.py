@@ -1,6 +1,7 @@
 import pickle
 import shutil
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 
 from src.config.datasets import TabularConfig
-from src.data.images.store import INDEX_FILE, PIXELS_FILE, ImageStore, load_image, write_store
+from src.data.images.store import INDEX_FILE, PIXELS_FILE, ImageStore, encode, write_store
 from src.errors import ArtifactError
 
 
@@ -66,12 +67,14 @@ def test_unknown_ids_are_named(store):
 
 
 def test_warnings_of_decoders_name_the_file(cfg, tmp_path, caplog, monkeypatch):
-    def load(path, cfg):
-        if path.stem != "exact":
-            warnings.warn("odd metadata", stacklevel=1)
-        return load_image(path, cfg)
+    exact = Path(cfg.images_dir, "exact.png").read_bytes()
 
-    monkeypatch.setattr("src.data.images.store.load_image", load)
+    def noisy(content, cfg):
+        if content != exact:
+            warnings.warn("odd metadata", stacklevel=1)
+        return encode(content, cfg)
+
+    monkeypatch.setattr("src.data.images.store.encode", noisy)
     images = pd.DataFrame({"item_id": ["1", "2", "3"], "path": ["exact.png", "tall.png", "wide.png"]})
     write_store(tmp_path / "store", images, cfg, num_workers=1)
     assert "2 image(s), such as tall.png: odd metadata" in caplog.text
