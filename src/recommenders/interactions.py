@@ -77,7 +77,8 @@ def rows_of(matrix: sparse.csr_matrix, users: np.ndarray) -> tuple[np.ndarray, n
     Returns:
         ``items`` [n] int64 and ``offsets`` [b + 1] int64, so that user k has ``items[offsets[k] : offsets[k + 1]]``.
     """
-    begin, count = matrix.indptr[users].astype(np.int64), np.diff(matrix.indptr)[users].astype(np.int64)
+    begin = matrix.indptr[users].astype(np.int64)
+    count = matrix.indptr[users + 1] - begin
     offsets = np.concatenate([[0], np.cumsum(count)])
     position = np.arange(offsets[-1]) + np.repeat(begin - offsets[:-1], count)
     return matrix.indices[position].astype(np.int64), offsets
