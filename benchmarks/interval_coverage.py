@@ -12,7 +12,7 @@ from scipy.stats import norm, rankdata
 from benchmarks.measure import save
 from src.evaluation.inputs.aligned import AlignedPredictions
 from src.evaluation.inputs.runs_table import RunRecord
-from src.evaluation.statistics.bootstrap import Resampled, estimate, mean_of, resample_map
+from src.evaluation.statistics.bootstrap import estimate, resample_map
 from src.evaluation.statistics.metrics import mean_average_precision
 from src.files import load_yaml
 
@@ -45,20 +45,20 @@ def draw(population: Population, rng: np.random.Generator) -> Population:
     return targets[rows], old, new
 
 
-def difference(test_sets: list[Population], seed: int) -> Resampled:
+def difference(test_sets: list[Population], seed: int) -> np.ndarray:
     """The second method's mAP minus the first's, over folds."""
     parts = []
     for fold, (targets, old, new) in enumerate(test_sets):
         names = np.arange(len(targets))
         first, second = (resample_map(targets, s, names, N_RESAMPLES, (seed, fold)) for s in (old, new))
-        parts.append(second.minus(first))
-    return mean_of(parts)
+        parts.append(second - first)
+    return np.mean(parts, axis=0)
 
 
-def intervals(resampled: Resampled) -> dict[str, tuple[float, float]]:
+def intervals(resampled: np.ndarray) -> dict[str, tuple[float, float]]:
     """Ours, the plain percentile interval, and the bias-corrected one (BCa without its acceleration, here near 0)."""
-    ours, replicates = estimate(resampled, 0.95), resampled.replicates
-    z0 = norm.ppf(np.mean(replicates < resampled.observed))
+    ours, observed, replicates = estimate(resampled, 0.95), resampled[0], resampled[1:]
+    z0 = norm.ppf(np.mean(replicates < observed))
     corrected = np.quantile(replicates, norm.cdf(2 * z0 + norm.ppf([0.025, 0.975])))
     percentile = np.quantile(replicates, [0.025, 0.975])
     return {"centred": (ours.low, ours.high), "percentile": tuple(percentile), "bias_corrected": tuple(corrected)}
@@ -79,8 +79,8 @@ def main() -> None:
         rows.append({
             "contrast": f"{method}, label ratio {ratio:g}, {n_folds} folds",
             "true_difference": float(truth),
-            "mean_estimate": float(np.mean([d.observed for d in drawn])),
-            "mean_of_replicates": float(np.mean([d.replicates.mean() for d in drawn])),
+            "mean_estimate": float(np.mean([d[0] for d in drawn])),
+            "mean_of_replicates": float(np.mean([d[1:].mean() for d in drawn])),
             **{f"{name}_covers": float(np.mean([one[name] for one in held])) for name in held[0]},
         })  # fmt: skip
         print(rows[-1], flush=True)

@@ -6,8 +6,8 @@ Simulated scores of both methods share a part and have noise of their own from o
 import numpy as np
 
 from benchmarks.measure import save
-from src.evaluation.statistics.paired_fold import PairedFold
-from src.evaluation.statistics.paper_protocol import compare_as_paper
+from src.evaluation.inputs.aligned import PairedFold
+from src.evaluation.protocols.paper import compare_as_paper
 from src.evaluation.statistics.significance import paired_randomization_test
 
 SIZES = ((300, 10, 1000), (1000, 20, 1000), (3000, 20, 300))  # test images, classes, pairs of methods
@@ -29,9 +29,8 @@ def main() -> None:
         paper, valid = [], []
         for _ in range(n_pairs):
             fold = simulate(rng, n_items, n_classes)
-            scores = fold.scores_baseline[0], fold.scores_candidate[0]
-            paper.append(compare_as_paper(fold.targets, *scores, rng=rng).p_value)
-            valid.append(paired_randomization_test([fold], rng=rng, n_permutations=199).p_value)
+            paper.append(compare_as_paper(fold, rng)["p_t_test"])
+            valid.append(paired_randomization_test([fold], rng=rng, n_permutations=199))
         rows.append({
             "test_images": n_items,
             "classes": n_classes,

@@ -25,16 +25,26 @@ METRICS_FILE, CURVES_FILE, CONFIG_FILE = "metrics.json", "metrics.csv", "config.
 VECTORS_FILE, PRECHECK_FILE = "item_vectors.npz", "pre_check.json"
 PROBABILITIES_FILE, CONFIDENCE_FILE = "item_probabilities.npz", "item_confidence.npz"
 PREDICTIONS_FILE, RESULTS_FILE, EVALUATION_DIR = "predictions.npz", "results.yaml", "evaluation"
+PER_LABEL = {"probs", "scores", "targets"}
 
 
 @dataclass(frozen=True)
 class ArrayArtifact:
-    """Named arrays in one npz file."""
+    """Named arrays in one npz file: one row an item and, of those in ``PER_LABEL``, one column a label."""
+
+    def __post_init__(self) -> None:
+        arrays = vars(self).copy()
+        labels = arrays.pop("labels", None)
+        check_rows(**arrays)
+        for name in PER_LABEL & arrays.keys():
+            if labels is None or arrays[name].shape[1:] != labels.shape:
+                shape = arrays[name].shape
+                raise ArtifactError(f"{name} should have a column for each of its labels, {labels}, but is {shape}.")
 
     def save(self, path: Path) -> None:
         """Write all fields, atomically and without pickles."""
         with atomic_path(path) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, allow_pickle=False, **{field.name: getattr(self, field.name) for field in fields(self)})
+            np.savez(stream, allow_pickle=False, **vars(self))
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -79,7 +89,7 @@ class ItemVectors(ArrayArtifact):
     n_users: np.ndarray
 
     def __post_init__(self) -> None:
-        check_rows(self.item_id, vectors=self.vectors, bias=self.bias, n_users=self.n_users)
+        super().__post_init__()
         if self.vectors.ndim != 2 or self.bias.ndim != 1:
             raise ArtifactError(f"vectors should be [items, f], but have shape {self.vectors.shape}.")
 
@@ -93,11 +103,6 @@ class ItemProbabilities(ArrayArtifact):
     probs: np.ndarray
     fold: np.ndarray
 
-    def __post_init__(self) -> None:
-        check_rows(self.item_id, probs=self.probs, fold=self.fold)
-        if self.probs.shape[1:] != self.labels.shape:
-            raise ArtifactError(f"probs should have {len(self.labels)} columns, but has shape {self.probs.shape}.")
-
 
 @dataclass(frozen=True)
 class ItemConfidence(ArrayArtifact):
@@ -105,9 +110,6 @@ class ItemConfidence(ArrayArtifact):
 
     item_id: np.ndarray
     confidence: np.ndarray
-
-    def __post_init__(self) -> None:
-        check_rows(self.item_id, confidence=self.confidence)
 
 
 @dataclass(frozen=True)
@@ -123,14 +125,6 @@ class Predictions(ArrayArtifact):
     scores: np.ndarray
     targets: np.ndarray
     image_group: np.ndarray
-
-    def __post_init__(self) -> None:
-        check_rows(self.item_id, scores=self.scores, targets=self.targets, image_group=self.image_group)
-        expected = (len(self.item_id), len(self.labels))
-        if self.scores.shape != expected or self.targets.shape != expected:
-            raise ArtifactError(
-                f"scores and targets should be {expected}, but are {self.scores.shape} and {self.targets.shape}."
-            )
 
 
 @dataclass(frozen=True)
@@ -153,23 +147,17 @@ class RunRecord:
 
 def load_records(path: Path) -> list[RunRecord]:
     """Read ``results.yaml``; raises ``ArtifactError`` when it is missing or malformed."""
-    content, expected = load_yaml(path), {field.name for field in fields(RunRecord)}
-    if not isinstance(content, dict) or not isinstance(content.get("runs"), list):
-        raise ArtifactError(f"{path} should be a mapping with a list `runs`; write it again with {_predict(path)}.")
-    for entry in content["runs"]:
-        missing = expected - set(entry if isinstance(entry, dict) else ())
-        if missing:
-            raise ArtifactError(
-                f"{path} has a run without {', '.join(sorted(missing))}; write it again with {_predict(path)}."
-            )
-    return [RunRecord(**{name: entry[name] for name in expected}) for entry in content["runs"]]
+    content, names = load_yaml(path), [field.name for field in fields(RunRecord)]
+    try:
+        return [RunRecord(**{name: entry[name] for name in names}) for entry in content["runs"]]
+    except (KeyError, TypeError) as error:
+        raise ArtifactError(
+            f"{path} should have a list `runs`, each with {', '.join(names)}, but has none or a run without {error}; "
+            f"write it again with `python main_predict_testset.py dataset={path.parent.name}`."
+        ) from error
 
 
 def replace_records(path: Path, study: str, records: list[RunRecord]) -> None:
     """Write ``results.yaml`` with these runs in place of those of ``study`` that it had."""
     others = [record for record in load_records(path) if record.study != study] if path.is_file() else []
     save_yaml(path, {"runs": [vars(record) for record in sorted([*others, *records], key=lambda record: record.run)]})
-
-
-def _predict(path: Path) -> str:
-    return f"`python main_predict_testset.py dataset={path.parent.name}`"

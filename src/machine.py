@@ -24,15 +24,13 @@ def n_cores() -> int:
 
 
 def is_running(process: int) -> bool:
-    """Whether the process of this id exists; True where the system has no safe test."""
-    if os.name != "posix":
-        return True
+    """Whether the process of this id exists."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:
-        return True
+    except PermissionError:  # it is somebody else's
+        pass
     return True
 
 

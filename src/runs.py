@@ -135,7 +135,7 @@ def build_manifest(config: Any, definition: Mapping[str, Any], started: float) -
         "config": plain(config),
         "git_commit": _git_commit(),
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: metadata.version(name) for name in PACKAGES},
         "wall_clock_s": round(time.monotonic() - started, 1),
         "peak_memory_mb": round(peak_memory() / 2**20),
     }
@@ -165,13 +165,6 @@ def waiting_lock(path: Path, what: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _git_commit() -> str | None:

@@ -9,8 +9,7 @@ from src import entry
 from src.cf2label.precheck import train_and_check
 from src.classifiers.tuning import train_or_tune
 from src.data.preparation.prepare import prepare_dataset
-from src.deployment.predict import predict
-from src.deployment.use import use_model
+from src.deployment.stages import predict, use_model
 from src.evaluation.evaluate import evaluate
 from src.experiments.steps import compose_once
 from src.files import PROJECT

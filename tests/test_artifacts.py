@@ -50,9 +50,9 @@ def test_vectors_are_checked(changes, message):
 
 def test_probabilities_and_predictions_are_checked():
     item_id, labels = np.array(["a"]), np.array(["x", "y"])
-    with pytest.raises(ArtifactError, match="probs should have 2 columns"):
+    with pytest.raises(ArtifactError, match=r"probs should have a column for each of its labels, .* but is \(1, 3\)"):
         ItemProbabilities(item_id, labels, np.zeros((1, 3)), np.zeros(1))
-    with pytest.raises(ArtifactError, match="scores and targets should be"):
+    with pytest.raises(ArtifactError, match="targets should have a column for each of its labels"):
         Predictions(item_id, labels, np.zeros((1, 2)), np.zeros((1, 3), np.uint8), item_id)
 
 

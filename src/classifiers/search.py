@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +42,11 @@ class Pruner(Callback):
 
 
 def search(cfg: ClassifierTrainingConfig, path: Path, attempt: Callable[..., float]) -> list[dict[str, Any]]:
-    """Run the method's listed trials and then drawn ones, ``cfg.n_trials`` in all.
+    """Run ``cfg.n_trials`` trials of settings drawn from the method's search space.
 
-    The sampler is seeded by trial, so that an interrupted search draws what an uninterrupted one draws. An interrupted
-    trial is run again; its run continues from its last epoch.
+    The sampler is seeded by trial, so that an interrupted search draws what an uninterrupted one draws, and the first
+    draws of settings that all methods have are the same for all. An interrupted trial is run again; its run continues
+    from its last epoch.
 
     Args:
         cfg: What is tuned.
@@ -58,7 +59,6 @@ def search(cfg: ClassifierTrainingConfig, path: Path, attempt: Callable[..., flo
     Raises:
         ConfigError: The method has no search space.
     """
-    listed = cfg.method.trials
     if not cfg.method.search:
         raise ConfigError(f"method={cfg.method.name} does not say where to search; give method.search, or no n_trials.")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def search(cfg: ClassifierTrainingConfig, path: Path, attempt: Callable[..., flo
             storage=f"sqlite:///{path}",
             study_name=f"ratio{ratio_key(cfg.label_ratio)}-{budget}",
             direction="maximize",
-            pruner=optuna.pruners.MedianPruner(len(listed), n_warmup_steps=GRID // 4),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=GRID // 4),
             load_if_exists=True,
         )
         for trial in study.get_trials(states=(TrialState.RUNNING,)):  # cut off
@@ -78,7 +78,7 @@ def search(cfg: ClassifierTrainingConfig, path: Path, attempt: Callable[..., flo
             study.enqueue_trial(trial.params)
         while (place := len(study.get_trials(states=DONE))) < int(cfg.n_trials or 0):
             study.sampler = optuna.samplers.TPESampler(seed=derive_seed(cfg.seed, "trial", place) % 2**32)
-            _run_trial(study, cfg, listed[place] if place < len(listed) else {}, attempt)
+            _run_trial(study, cfg, attempt)
         return [
             {
                 "settings": dict(trial.user_attrs["settings"]),
@@ -88,17 +88,11 @@ def search(cfg: ClassifierTrainingConfig, path: Path, attempt: Callable[..., flo
         ]
 
 
-def _run_trial(
-    study: optuna.Study, cfg: ClassifierTrainingConfig, listed: dict[str, Any], attempt: Callable[..., float]
-) -> None:
-    """Run one trial: a listed one, one that was cut off, or a new one; what the command sets is not searched."""
-    space = {name: where for name, where in cfg.method.search.items() if getattr(cfg, name) is None}
-    if listed and not study.get_trials(states=(TrialState.WAITING,)):
-        resolved = resolve(replace(cfg, **listed))
-        values = {name: getattr(resolved, name) for name in space}
-        study.enqueue_trial({name: value for name, value in values.items() if value is not None})
+def _run_trial(study: optuna.Study, cfg: ClassifierTrainingConfig, attempt: Callable[..., float]) -> None:
+    """Run one trial, one that was cut off or a new one; what the command sets is not searched."""
     trial = study.ask()
-    settings = {**listed, **{name: _suggest(trial, name, where) for name, where in space.items()}}
+    space = {name: where for name, where in cfg.method.search.items() if getattr(cfg, name) is None}
+    settings = {name: _suggest(trial, name, where) for name, where in space.items()}
     trial.set_user_attr("settings", settings)
     try:
         study.tell(trial, attempt(cfg, settings, Pruner(trial)))

@@ -241,7 +241,5 @@ def _place(cfg: ClassifierTrainingConfig, *weights: str) -> str:
 def _command(cfg: ClassifierTrainingConfig, given: Mapping[str, str]) -> str:
     """The command of a run that this config needs, without the settings particular to this method."""
     place = {"label_ratio": ratio_key(cfg.label_ratio), "fold": cfg.fold, "seed": cfg.seed}
-    if cfg.recommender_seed != cfg.seed:
-        place["recommender_seed"] = cfg.recommender_seed
     own = {*TUNABLE, "tune", "n_trials", "method"} - set(given) | {"method"}
     return command("train_classifier", cfg.called_with, {**given, **place}, drop=tuple(own))

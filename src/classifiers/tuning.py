@@ -26,9 +26,10 @@ def train_or_tune(cfg: ClassifierTrainingConfig) -> dict[str, Any]:
 def tune(cfg: ClassifierTrainingConfig) -> dict[str, Any]:
     """Try settings and write those with the highest validation mAP.
 
-    The method's ``trials`` come first. With ``n_trials`` Optuna draws more from its ``search`` space, prunes bad ones,
-    and keeps its study in ``outputs/<dataset>/tuning/<backbone>-<method>.sqlite``. Finished trials are reused, so an
-    interrupted tuning continues. The choice is an entry, by label ratio, of ``<dataset>-<backbone>-<method>.yaml``.
+    These are the method's ``trials``; with ``n_trials``, so many that Optuna draws from its ``search`` space. It prunes
+    bad ones, and keeps its study in ``outputs/<dataset>/tuning/<backbone>-<method>.sqlite``. Finished trials are
+    reused, so an interrupted tuning continues. The choice is an entry, by label ratio, of
+    ``<dataset>-<backbone>-<method>.yaml``.
 
     Raises:
         ConfigError: There is nothing to try, or something to try is not tunable.

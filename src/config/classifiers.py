@@ -54,7 +54,7 @@ class SearchConfig:
 
 
 SEARCH = {
-    "lr": SearchConfig(low=2e-4, high=2e-2, log=True),
+    "lr": SearchConfig(low=2e-4, high=3e-2, log=True),
     "steps": SearchConfig(choices=[150, 300, 600, 1200, 2400]),
     "hidden_size": SearchConfig(choices=[0, 512, 1024]),
     "dropout": SearchConfig(choices=[0.0, 0.2, 0.5, 0.8]),
@@ -76,8 +76,8 @@ class MethodConfig:
     alpha: float = setting(0.0, "default where neither the command nor tuning sets it", within="[0, inf)")
     distill_lambda: float = setting(0.0, "default where neither the command nor tuning sets it", within="[0, 1]")
     tuned_as: str | None = option(None, "train with the settings tuned for this method, unless it has its own")
-    trials: list[dict[str, Any]] = option([], "settings that tuning tries")
-    search: dict[str, SearchConfig] = option(SEARCH, "where tuning with n_trials searches on")
+    trials: list[dict[str, Any]] = option([], "settings that tuning tries, unless it searches")
+    search: dict[str, SearchConfig] = option(SEARCH, "where tuning with n_trials searches")
 
 
 @dataclass

@@ -41,13 +41,9 @@ def is_known(stage: str, override: Override) -> bool:
 
 
 def command(stage: str, called_with: Sequence[str], settings: Mapping[str, Any], drop: Sequence[str] = ()) -> str:
-    """The command ``main_<stage>.py`` with the caller's overrides.
+    """The command ``main_<stage>.py`` with those of the caller's overrides that the stage has, except ``drop``.
 
-    Args:
-        stage: Entry script without ``main_``.
-        called_with: The caller's overrides; those that the stage does not have are omitted.
-        settings: Added, in place of the caller's.
-        drop: Settings whose overrides are omitted.
+    ``settings`` are added, in place of the caller's.
     """
     kept = [
         override.input_line

@@ -1,7 +1,7 @@
 """Declaration of a setting: its default, allowed values, meaning, and whether it names a run."""
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from typing import Any
@@ -82,11 +82,12 @@ def check(cfg: Any, prefix: str = "") -> None:
     """Raise ``ConfigError`` for the first value of a config, or of a config within it, that is not allowed."""
     for name, declared in settings_of(cfg).items():
         value = getattr(cfg, name)
-        for one in value if isinstance(value, list) else [value]:
-            if not is_dataclass(one) and not declared.permits(one):
+        several = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+        for place, one in [("", value)] if several is None else [(f"[{place}]", one) for place, one in several]:
+            if is_dataclass(one):
+                check(one, f"{prefix}{name}{place}.")
+            elif not declared.permits(one):
                 raise ConfigError(f"{prefix}{name} should be {declared.allowed}, but is {one!r}.")
-        for place, part in _parts(value):
-            check(part, f"{prefix}{name}{place}.")
 
 
 def identity(cfg: Any) -> dict[str, Any]:
@@ -122,15 +123,6 @@ def closest(name: str, known: Sequence[str]) -> str:
     """A hint for a mistyped name; empty if no known name is similar."""
     near = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {near[0]}?" if near else ""
-
-
-def _parts(value: Any) -> Iterator[tuple[str, Any]]:
-    """Configs within a value: itself, or those in a list or mapping, each with its place."""
-    if is_dataclass(value):
-        yield "", value
-    elif isinstance(value, (list, dict)):
-        places = value.items() if isinstance(value, dict) else enumerate(value)
-        yield from ((f"[{place}]", part) for place, part in places if is_dataclass(part))
 
 
 def _plain_identity(value: Any) -> Any:

@@ -89,7 +89,9 @@ class ClassifierTrainingConfig(TrainingConfig):
     loggers: list[str] = option(["tensorboard"], "beside metrics.csv", choices="tensorboard | mlflow | wandb")
     use_tuned: bool = option(True, "take what tuning chose, where a setting is null")
     tune: bool = option(False, "run the method's trials on validation and write the choice to tuned_dir")
-    n_trials: int | None = option(None, "with tune: the list, then a search, so many in all", within="[1, inf)")
+    n_trials: int | None = option(
+        None, "with tune: search with so many trials, in place of the method's list", within="[1, inf)"
+    )
     tuned_dir: str = option("configs/tuned", "where tuned settings lie")
     study: str = setting(MAIN_STUDY, "runs of one study are compared")
     recommender_seed: int = option(0, "of the CF model", within="[0, inf)")

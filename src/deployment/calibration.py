@@ -2,74 +2,53 @@
 
 import logging
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Self
 
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 from sklearn.metrics import precision_recall_curve
 
+from src.artifacts import ArrayArtifact
 from src.classifiers.finished_run import FinishedRun
 from src.classifiers.targets.soft_labels import log_odds
 from src.data.folds import VAL
 from src.data.images.store import ImageStore
 from src.errors import ArtifactError
-from src.files import load_json, save_json
 
 logger = logging.getLogger(__name__)
 
-CALIBRATION_FILE = "calibration.json"
+CALIBRATION_FILE = "calibration.npz"
 PULL = 1.0  # weight of the penalty on a class's distance from the mean bias, which keeps rare classes near it
 MIN_POSITIVES = 10  # with fewer positive validation images, a class's own best threshold is noise
 FALLBACK_THRESHOLD = 0.5  # where no validation image has any label
 
 
 @dataclass(frozen=True)
-class Calibration:
+class Calibration(ArrayArtifact):
     """Probability = sigmoid(slope * logit(score) + bias); a label is given at or above its threshold.
 
     Attributes:
         labels: The N labels.
-        slope: Shared by all classes; below 1 where the network is overconfident.
+        slope: Scalar, shared by all classes; below 1 where the network is overconfident.
         bias: One for each class, [N]; corrects the effect of class weights in the loss.
         thresholds: Probability with the highest F1 on the validation images, [N].
-        n_shared: Classes with fewer than ``MIN_POSITIVES`` of these images; they share the threshold that is best for
-            all classes together.
+        n_shared: Scalar, classes with fewer than ``MIN_POSITIVES`` of these images; they share the threshold that is
+            best for all classes together.
     """
 
-    labels: list[str]
-    slope: float
+    labels: np.ndarray
+    slope: np.ndarray
     bias: np.ndarray
     thresholds: np.ndarray
-    n_shared: int
+    n_shared: np.ndarray
+
+    def __post_init__(self) -> None:
+        if not len(self.labels) == len(self.bias) == len(self.thresholds):
+            raise ArtifactError("labels, bias and thresholds differ in length.")
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         """Calibrated probabilities, [n, N] float64, of scores [n, N] between 0 and 1."""
         return expit(self.slope * log_odds(scores) + self.bias)
-
-    def content(self) -> dict[str, Any]:
-        """All fields, ready for JSON."""
-        return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in vars(self).items()}
-
-    def save(self, path: Path) -> None:
-        """Write as JSON."""
-        save_json(path, self.content())
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read what ``save`` wrote; raises ``ArtifactError`` when it is damaged."""
-        content: Any = load_json(path)
-        try:
-            bias, thresholds = (np.array(content[name], dtype=np.float64) for name in ("bias", "thresholds"))
-            if not len(content["labels"]) == len(bias) == len(thresholds):
-                raise ValueError("labels, bias and thresholds differ in length")
-            labels = [str(label) for label in content["labels"]]
-            return cls(labels, float(content["slope"]), bias, thresholds, int(content["n_shared"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(
-                f"{path} is damaged ({error}); delete it, and the next command fits it again."
-            ) from error
 
 
 def calibration_of(run: FinishedRun, batch_size: int) -> Calibration:
@@ -110,16 +89,13 @@ def fit_calibration(labels: list[str], scores: np.ndarray, targets: np.ndarray) 
     On few positives, the threshold with the best F1 is often so low that every image reaches it (Lipton et al., 2014).
     With a threshold for every class, an emoji gets seven labels on average instead of two.
 
-    Args:
-        labels: The N labels.
-        scores: Of validation images, [n, N] between 0 and 1.
-        targets: Their multi-hot labels, [n, N].
+    ``scores`` of validation images, [n, N], are between 0 and 1, ``targets`` multi-hot.
 
     Source: Platt (1999), with one slope for all classes and the biases pulled towards their mean.
     """
     slopes, bias = fit_logistic(log_odds(scores)[None], targets)
     few = targets.sum(axis=0) < MIN_POSITIVES
-    calibration = Calibration(labels, float(slopes[0]), bias, np.zeros(len(labels)), int(few.sum()))
+    calibration = Calibration(np.array(labels), slopes[0], bias, np.zeros(len(labels)), few.sum())
     probabilities = calibration.probabilities(scores)
     thresholds = np.full(len(labels), _best_threshold(targets.ravel(), probabilities.ravel()))
     for n in np.flatnonzero(~few):
@@ -130,13 +106,9 @@ def fit_calibration(labels: list[str], scores: np.ndarray, targets: np.ndarray) 
 def fit_logistic(logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Maximum likelihood of probability = sigmoid(sum of slope * logit over sources + bias).
 
-    Args:
-        logits: Of each source, [K, n, N].
-        targets: Multi-hot labels, [n, N].
-
     Returns:
-        A positive slope for each source, [K], shared by all classes, and a bias for each class, [N], pulled towards
-        the mean bias.
+        Of ``logits`` [K, n, N] a positive slope for each source, [K], shared by all classes, and a bias for each class,
+        [N], pulled towards the mean bias.
     """
     targets, n_sources = targets.astype(np.float64), len(logits)
 

@@ -55,7 +55,7 @@ class ExportedNetwork(nn.Module):
     def __init__(self, network: MultitaskNetwork, calibration: Calibration) -> None:
         """Take the backbone and the label head; only training needs the CF head."""
         super().__init__()
-        self.network, self.slope = network, calibration.slope
+        self.network, self.slope = network, float(calibration.slope)
         self.network.heads.cf_head = None
         self.bias: Tensor
         self.register_buffer("bias", torch.from_numpy(calibration.bias).float())
@@ -72,9 +72,6 @@ def export_model(cfg: UseConfig) -> dict[str, Any]:
 
     The folder holds the model, ``model.json`` (labels, thresholds, preprocessing), ``README.md`` (a model card), and
     for ``onnx`` and ``torch_export`` ``label_images.py``, which labels files and needs none of this project.
-
-    Returns:
-        The run and the folder.
 
     Raises:
         ArtifactError: There is no such run, or it is damaged.
@@ -93,7 +90,7 @@ def export_model(cfg: UseConfig) -> dict[str, Any]:
             _write_graph(run, calibration, temporary, kind)
     settings, limits = run.definition["settings"], run.image_limits
     about = {
-        **calibration.content(),
+        **{name: value.tolist() for name, value in vars(calibration).items()},
         **{name: settings[name] for name in ("image_size", "eval_crop", "backbone")},
         "image_limits": {name: getattr(limits, name) for name in decode.Limits.__annotations__},
     }

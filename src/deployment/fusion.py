@@ -1,8 +1,8 @@
 """Labels of items that have an image and interactions: the image's scores and CF2Label's together."""
 
 import logging
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,21 +26,16 @@ logger = logging.getLogger(__name__)
 CF_ONLY, WITH_CF = "cf_only", "+cf"
 
 
-@dataclass(frozen=True)
-class CFScores:
-    """CF2Label's probabilities of items whose labels it did not see: ``item_id`` [k] and ``probs`` [k, N].
+class CFScores(NamedTuple):
+    """CF2Label's probabilities of items whose labels it did not see, by item; ``prevalence`` [N] is training's."""
 
-    Items without vector get ``prevalence`` [N], the labels' frequencies in training.
-    """
-
-    item_id: np.ndarray
-    probs: np.ndarray
+    probs: pd.DataFrame
     prevalence: np.ndarray
 
     def of(self, item_id: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities of items, [n, N], and whether each has a vector, [n] bool."""
-        row = pd.Index(self.item_id).get_indexer(item_id)
-        return np.where((row >= 0)[:, None], self.probs[row], self.prevalence), row >= 0
+        """Probabilities of items, [n, N], prevalence where one has no vector, and whether each has one, [n] bool."""
+        known = np.isin(item_id, self.probs.index)
+        return np.where(known[:, None], self.probs.reindex(item_id), self.prevalence), known
 
 
 def predict_fusion(cfg: PredictConfig) -> dict[str, Any]:
@@ -49,9 +44,6 @@ def predict_fusion(cfg: PredictConfig) -> dict[str, Any]:
     The CF model must have seen the held-out items' interactions, which no training run may. CF2Label learns from the
     train items' labels. The weights of both sources are fitted on the validation items; test labels are not used.
     The study ``<study>_fusion`` then has the runs as they are, each with ``+cf``, and CF2Label alone.
-
-    Returns:
-        The number of runs, and the mean weights of the image's and of CF2Label's log odds.
 
     Raises:
         ArtifactError: There is no finished run, or no such CF model; the message is the command that makes it.
@@ -100,7 +92,7 @@ def _cf_scores(cfg: PredictConfig, run: FinishedRun) -> CFScores:
     groups = items["image_group"].to_numpy()
     vectors, cf2label = stored.vectors[row[used]], CF2LabelConfig(**settings["cf2label"])
     probs = out_of_fold_probabilities(vectors, targets, labelled, groups, cf2label, settings["seed"]).probs
-    return CFScores(item_id[~in_train], probs[~in_train], targets[labelled].mean(axis=0))
+    return CFScores(pd.DataFrame(probs, item_id)[~in_train], targets[labelled].mean(axis=0))
 
 
 def _fuse(run: FinishedRun, scores: CFScores, batch_size: int) -> tuple[Predictions, np.ndarray, np.ndarray]:

@@ -18,16 +18,17 @@ LABELS_CSV, LABELS_JSONL, FEATURES_FILE = "labels.csv", "labels.jsonl", "feature
 
 
 class LabelFiles(ExitStack):
-    """``labels.csv`` and ``labels.jsonl``: one row an image; an error on the way leaves neither."""
+    """``labels.csv`` and ``labels.jsonl``, one row an image, and ``features.parquet``; an error leaves none of them."""
 
     def __init__(self, folder: Path, calibration: Calibration, top_k: int) -> None:
         """Write into ``folder`` the ``top_k`` labels of each image, at most as many as there are."""
         super().__init__()
         self._folder, self._calibration = folder, calibration
         self._top_k = min(top_k, len(calibration.labels))
+        self._features: pq.ParquetWriter | None = None
 
     def __enter__(self) -> Self:
-        """Open both files under temporary names."""
+        """Open the text files under temporary names."""
         csv_path, json_path = (
             self.enter_context(atomic_path(self._folder / name)) for name in (LABELS_CSV, LABELS_JSONL)
         )
@@ -51,41 +52,25 @@ class LabelFiles(ExitStack):
             self._jsonl.write(json.dumps(row, ensure_ascii=True) + "\n")
         return rows
 
+    def write_features(self, paths: Sequence[str], **arrays: np.ndarray | None) -> None:
+        """Write a row for each of some paths, with a column for each array [k, F] that is not None."""
+        if not paths:
+            return
+        columns = {"image": pa.array(paths)}
+        for name, values in arrays.items():
+            if values is not None:
+                flat = pa.array(np.ascontiguousarray(values, dtype=np.float32).ravel())
+                columns[name] = pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+        table = pa.table(columns)
+        if self._features is None:
+            path = self.enter_context(atomic_path(self._folder / FEATURES_FILE))
+            self._features = self.enter_context(pq.ParquetWriter(path, table.schema))
+        self._features.write_table(table)
+
     def _rank(self, probabilities: np.ndarray) -> list[dict[str, Any]]:
         order = np.argsort(-probabilities, kind="stable")[: self._top_k]
+        given = probabilities >= self._calibration.thresholds
         return [
-            {
-                "label": self._calibration.labels[n],
-                "probability": float(probabilities[n]),
-                "given": bool(probabilities[n] >= self._calibration.thresholds[n]),
-            }
+            {"label": self._calibration.labels[n], "probability": float(probabilities[n]), "given": bool(given[n])}
             for n in order
         ]
-
-
-class FeatureFile(ExitStack):
-    """``features.parquet``: of each image its backbone features and, from a CF head, its predicted CF vector."""
-
-    def __init__(self, folder: Path | None) -> None:
-        """Write into ``folder``; None: nothing."""
-        super().__init__()
-        self._folder = folder
-        self._writer: pq.ParquetWriter | None = None
-
-    def write(self, paths: Sequence[str], features: np.ndarray, cf_vectors: np.ndarray | None) -> None:
-        """Write one row for each path: ``features`` [k, F], ``cf_vectors`` [k, f] or None."""
-        if self._folder is None or not len(paths):
-            return
-        columns: dict[str, Any] = {"image": pa.array(paths), "features": _lists(features)}
-        if cf_vectors is not None:
-            columns["cf_vector"] = _lists(cf_vectors)
-        table = pa.table(columns)
-        if self._writer is None:
-            path = self.enter_context(atomic_path(self._folder / FEATURES_FILE))
-            self._writer = self.enter_context(pq.ParquetWriter(path, table.schema))
-        self._writer.write_table(table)
-
-
-def _lists(values: np.ndarray) -> pa.FixedSizeListArray:
-    flat = pa.array(np.ascontiguousarray(values, dtype=np.float32).ravel())
-    return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])

@@ -15,7 +15,7 @@ from src.config.stages import UseConfig
 from src.data.images.new_images import load_batches
 from src.deployment.calibration import calibration_of
 from src.deployment.contact_sheet import save_contact_sheet
-from src.deployment.label_files import FeatureFile, LabelFiles
+from src.deployment.label_files import LabelFiles
 from src.errors import DataError
 from src.machine import n_cores
 from src.recommenders.run import dataset_dir
@@ -31,9 +31,6 @@ def label_images(cfg: UseConfig) -> dict[str, Any]:
     Writes ``outputs/<dataset>/new_images/<name>/``: ``labels.csv`` and ``labels.jsonl`` with the ``top_k`` labels of
     each image, their calibrated probabilities, and which of them reach their class's threshold; ``contact_sheet.png``
     of the first ones; with ``features``, ``features.parquet``. A file that cannot be used has a row that says why.
-
-    Returns:
-        Numbers of images labelled and failed, and where the files lie.
 
     Raises:
         ArtifactError: There is no such run, or it is damaged.
@@ -54,17 +51,17 @@ def label_images(cfg: UseConfig) -> dict[str, Any]:
     )
     with (
         LabelFiles(folder, calibration, cfg.top_k) as files,
-        FeatureFile(folder if cfg.features else None) as features,
         tqdm(desc="label", unit="image", disable=not cfg.trainer.shows_progress) as progress,
     ):
         for batch in batches:
-            backbone_features, scores, cf_vectors = _apply(network, batch.images, device)
+            features, scores, cf_vectors = _apply(network, batch.images, device)
             usable = [path for path, error in zip(batch.paths, batch.errors, strict=True) if error is None]
             rows = files.write(batch.paths, batch.errors, scores)
             labelled = [row for row in rows if row["error"] is None]
             shown += zip(batch.images.permute(0, 2, 3, 1).numpy(), labelled, strict=True)
             shown = shown[:N_SHOWN]
-            features.write(usable, backbone_features, cf_vectors)
+            if cfg.features:
+                files.write_features(usable, features=features, cf_vector=cf_vectors)
             counts["n_labelled"] += len(usable)
             counts["n_failed"] += len(batch.paths) - len(usable)
             progress.update(len(batch.paths))

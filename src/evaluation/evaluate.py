@@ -8,13 +8,12 @@ from src.artifacts import EVALUATION_DIR, RESULTS_FILE
 from src.config.datasets import REGRESSION
 from src.config.stages import MAIN_STUDY, EvaluateConfig
 from src.errors import ArtifactError
-from src.evaluation.inputs.aligned import AlignedPredictions
+from src.evaluation.inputs.aligned import AlignedPredictions, StudyRuns
 from src.evaluation.inputs.runs_table import group_by_setting, load_run_records
-from src.evaluation.protocols.common import Evaluated, StudyRuns
 from src.evaluation.protocols.paper import evaluate_as_paper
 from src.evaluation.protocols.regression import evaluate_numbers
 from src.evaluation.protocols.valid import evaluate_classes
-from src.evaluation.report.page import PAGE, save_page
+from src.evaluation.report.page import PAGE, Evaluated, save_page
 from src.files import save_json, save_text
 
 _log = logging.getLogger(__name__)
@@ -29,7 +28,7 @@ def evaluate(cfg: EvaluateConfig) -> dict[str, Any]:
     inputs and seed give equal bytes.
 
     Returns:
-        The content of ``results.json``; with ``dataset=all`` one such mapping for each dataset.
+        The content of ``results.json``, with ``dataset=all`` of each dataset.
 
     Raises:
         ArtifactError: There is nothing to evaluate, or runs do not fit each other; the message says what to run.

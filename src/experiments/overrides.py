@@ -19,7 +19,6 @@ SWEPT = {
     "method": "methods=[image_only,mtl_uniform]",
     "label_ratio": "label_ratios=[0.2,1.0]",
     "alpha": "alphas=[0.1,1.0]",
-    "recommender_seed": "seeds=[0,1], which CF models share",
     "force": "the stage's own command, for the run that is to start anew",
 }
 """Settings of single runs, and what to give in an experiment instead."""

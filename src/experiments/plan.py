@@ -11,8 +11,9 @@ from src.experiments.steps import Step, compose_once
 def build_steps(cfg: ExperimentConfig, overrides: SortedOverrides) -> list[Step]:
     """The steps in the order in which they can run.
 
-    CF models come first: those to compare, and those whose vectors a method needs. Then CF2Label, for each kind of
-    vectors that a method learns from; then ``image_only``, which gives others soft labels; then the other methods.
+    CF models come first: those to compare, and those whose vectors a method needs, one fit a fold for all seeds. Then
+    CF2Label, for each kind of vectors that a method learns from; then ``image_only``, which gives others soft labels;
+    then the other methods.
     """
     shared = tuple(overrides.stages["train_classifier"])
     runs: dict[str, list[Any]] = {"fold": cfg.folds, "seed": cfg.seeds}
@@ -27,14 +28,16 @@ def build_steps(cfg: ExperimentConfig, overrides: SortedOverrides) -> list[Step]
     teaches = any(IMAGE_ONLY in need.soft_labels for need in needs.values()) and (
         cfg.tune or IMAGE_ONLY not in cfg.methods
     )
-    recommenders = list(cfg.recommenders)
-    if cf2label_for or any(need.vectors for need in needs.values()):
-        recommenders += [config.recommender.name for config in composed.values()]
+    vectors_from = [
+        config.recommender.name for name, config in composed.items() if needs[name].vectors or needs[name].cf2label
+    ]
+    shared_fit = {**runs, "seed": sorted({config.recommender_seed for config in composed.values()})}
     with_alpha = [name for name in cfg.methods if needs[name].vectors and cfg.alphas]
     others = [name for name in cfg.methods if name not in with_alpha and name != IMAGE_ONLY]
     own = tuple(given for given in overrides.stages["train_recommender"] if not given.startswith("recommender="))
     steps = [
-        Step("CF models", "train_recommender", own, "recommender", tuple(dict.fromkeys(recommenders)), runs),
+        Step("CF models to compare", "train_recommender", own, "recommender", tuple(cfg.recommenders), runs),
+        Step("CF models", "train_recommender", own, "recommender", tuple(dict.fromkeys(vectors_from)), shared_fit),
         *(
             classify(
                 "CF2Label" if kind == "cf" else f"CF2Label, {kind} vectors",

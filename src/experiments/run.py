@@ -6,20 +6,23 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
+import pandas as pd
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from src.artifacts import EVALUATION_DIR, METRICS_FILE, PRECHECK_FILE
 from src.classifiers.settings import IMAGE_ONLY
 from src.config.overrides import PRESET, parse
-from src.config.stages import ExperimentConfig
+from src.config.stages import ExperimentConfig, RecommenderTrainingConfig
 from src.entry import compose_config, describe_preset, with_preset
 from src.errors import ConfigError
-from src.experiments.cf_models import compare_cf_models
+from src.evaluation.tables.cf_models import save_cf_tables
 from src.experiments.overrides import SortedOverrides, sort_overrides
 from src.experiments.plan import build_steps
 from src.experiments.steps import Step
-from src.experiments.survey import State, Surveyed, survey
-from src.files import PROJECT
+from src.experiments.survey import FINISHED, Surveyed, survey
+from src.files import PROJECT, load_json
+from src.recommenders.run import dataset_dir
 
 logger = logging.getLogger(__name__)
 
@@ -28,11 +31,7 @@ def run_experiment(arguments: Sequence[str], *, dry_run: bool = False) -> int:
     """Run what is missing of an experiment and print its tables.
 
     The dataset is prepared first. Each step is one Hydra multirun, in sequence or as the launcher has it. The other
-    cells run even if one fails.
-
-    Args:
-        arguments: Overrides as on the command line.
-        dry_run: Only show the cells, their states and estimated times.
+    cells run even if one fails. With ``dry_run`` the cells, their states and estimated times are only shown.
 
     Returns:
         Exit status: 0, or 1 where a cell or a stage failed.
@@ -50,11 +49,11 @@ def run_experiment(arguments: Sequence[str], *, dry_run: bool = False) -> int:
     if dry_run:
         return 0
     for step, cells in zip(steps, surveyed, strict=True):
-        if cfg.tune or any(cell.state != State.FINISHED for cell in cells):
+        if cfg.tune or any(cell.state != FINISHED for cell in cells):
             _call(step.stage, ["--multirun", *step.arguments, *overrides.launcher])
     surveyed = survey(steps)
     reported = _report(cfg, overrides, surveyed)
-    failed = [cell for cells in surveyed for cell in cells if cell.state != State.FINISHED]
+    failed = [cell for cells in surveyed for cell in cells if cell.state != FINISHED]
     if failed:
         listed = "\n".join(f"  {' '.join(cell.cell.overrides)}: {cell.state}" for cell in failed)
         logger.error(
@@ -106,7 +105,7 @@ def describe(
         counts = ", ".join(f"{n} {state}" for state, n in Counter(cell.state for cell in cells).items())
         lines.append(f"{step.title}: {counts}{_duration(cells)}")
         if every_cell:
-            to_do = [cell for cell in cells if cell.state != State.FINISHED]
+            to_do = [cell for cell in cells if cell.state != FINISHED]
             lines += [f"  {' '.join(cell.cell.overrides)}: {cell.state}{_duration([cell])}" for cell in to_do]
     everything = [cell for cells in surveyed for cell in cells]
     lines.append(f"All: {len(everything)} cells{_duration(everything) or ', nothing to do'}")
@@ -114,7 +113,7 @@ def describe(
 
 
 def _duration(cells: Sequence[Surveyed]) -> str:
-    to_do = [cell for cell in cells if cell.state != State.FINISHED]
+    to_do = [cell for cell in cells if cell.state != FINISHED]
     known = [cell.seconds for cell in to_do if cell.seconds is not None]
     parts = [f"about {sum(known) / 60:.0f} min in one process"] if known else []
     if len(known) < len(to_do):
@@ -125,7 +124,7 @@ def _duration(cells: Sequence[Surveyed]) -> str:
 def _report(cfg: ExperimentConfig, overrides: SortedOverrides, surveyed: Sequence[Sequence[Surveyed]]) -> bool:
     """Print and write the tables of what has finished; whether it could be done."""
     if cfg.recommenders:
-        print(compare_cf_models([cell for cells in surveyed for cell in cells], cfg.recommenders))
+        print(_compare_cf_models([cell for cells in surveyed for cell in cells], cfg.recommenders))
     if not cfg.methods or cfg.tune:
         return True
     if IMAGE_ONLY not in cfg.methods:
@@ -133,6 +132,36 @@ def _report(cfg: ExperimentConfig, overrides: SortedOverrides, surveyed: Sequenc
     return _call("predict_testset", overrides.stages["predict_testset"]) and _call(
         "evaluate_methods", overrides.stages["evaluate_methods"]
     )
+
+
+def _compare_cf_models(surveyed: Sequence[Surveyed], models: Sequence[str]) -> str:
+    """Write and return the tables of the finished fits of ``models``, in their order.
+
+    CF2Label's table also has the mAP of constant scores (popularity) and of vectors permuted across items (shuffled).
+    """
+    rows: list[tuple[str, str, int, float]] = []
+    cfg = None
+    for entry in surveyed:
+        found, directory = entry.cell.config, entry.runs[0].directory
+        if not isinstance(found, RecommenderTrainingConfig) or entry.state != FINISHED:
+            continue
+        if found.recommender.name not in models:
+            continue
+        cfg, model = found, found.recommender.name
+        rows.append(("auc", model, cfg.fold, load_json(directory / METRICS_FILE)["auc_strict"]))
+        path = directory / PRECHECK_FILE
+        known = load_json(path)["result"] if path.is_file() else {}
+        for name, key in ((model, "cf2label_mAP"), ("shuffled", "shuffled_mAP"), ("popularity", "popularity_mAP")):
+            if key in known:
+                rows.append(("cf2label", name, cfg.fold, known[key]))
+    if cfg is None:
+        return "No CF model has finished."
+    order = ["popularity", "shuffled", *models]
+    values = pd.DataFrame(
+        sorted(rows, key=lambda row: order.index(row[1])), columns=["table", "model", "fold", "value"]
+    )
+    folder = dataset_dir(cfg) / EVALUATION_DIR
+    return save_cf_tables(folder, cfg.dataset.name, values, cfg.dataset.paper_results, cfg.leaks)
 
 
 def _call(stage: str, arguments: Sequence[str]) -> bool:

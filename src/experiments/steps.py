@@ -68,8 +68,6 @@ class Step:
             composed = compose_once(self.stage, (*self.overrides, f"{self.group}={choice}"))
             settings = dict(zip(self.values, values, strict=True))
             overrides = tuple(f"{name}={value}" for name, value in {self.group: choice, **settings}.items())
-            if isinstance(composed, ClassifierTrainingConfig):
-                settings["recommender_seed"] = settings["seed"]  # as configs/train_classifier.yaml has it
             config = replace(composed, called_with=[*composed.called_with, *overrides], **settings)
             cells.append(Cell(overrides, config))
         return cells

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from statistics import median
@@ -16,15 +15,8 @@ from src.experiments.steps import Cell, Step
 from src.files import load_json
 from src.runs import Run
 
+FINISHED, BEGUN, MISSING = "finished", "begun", "missing"
 COSTLY = [name for name, declared in settings_of(ClassifierTrainingConfig).items() if declared.costs_time]
-
-
-class State(StrEnum):
-    """How far a cell is."""
-
-    FINISHED = "finished"
-    BEGUN = "begun"
-    MISSING = "missing"
 
 
 @dataclass(frozen=True)
@@ -39,7 +31,7 @@ class Surveyed:
 
     cell: Cell
     runs: list[Run]
-    state: State
+    state: str
     seconds: float | None
 
 
@@ -57,10 +49,10 @@ def survey(steps: Sequence[Step]) -> list[list[Surveyed]]:
         runs = cell.runs(open_once(prepared, cfg.fold, tuple(cfg.leaks)))
         to_do = [run for run in runs if not run.finished]
         if not to_do:
-            return Surveyed(cell, runs, State.FINISHED, 0.0)
+            return Surveyed(cell, runs, FINISHED, 0.0)
         estimates = [_estimate(run, durations) for run in to_do]
         known = [seconds for seconds in estimates if seconds is not None]
-        state = State.BEGUN if any(run.directory.exists() for run in runs) else State.MISSING
+        state = BEGUN if any(run.directory.exists() for run in runs) else MISSING
         return Surveyed(cell, runs, state, sum(known) if len(known) == len(estimates) else None)
 
     return [[examine(cell) for cell in step.cells] for step in steps]

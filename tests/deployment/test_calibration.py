@@ -1,7 +1,5 @@
 """Calibration recovers what distorted the scores, and thresholds are those of the best F1."""
 
-import json
-
 import numpy as np
 import pytest
 from scipy.special import expit, logit
@@ -61,12 +59,13 @@ def test_error_by_hand():
 
 
 def test_saved_and_read(tmp_path):
-    path = tmp_path / "calibration.json"
-    saved = Calibration(["a", "b"], 0.5, np.array([0.1, -0.2]), np.array([0.3, 0.4]), 1)
+    path = tmp_path / "calibration.npz"
+    saved = Calibration(np.array(["a", "b"]), np.float64(0.5), np.array([0.1, -0.2]), np.array([0.3, 0.4]), np.int64(1))
     saved.save(path)
     read = Calibration.load(path)
-    assert (read.labels, read.slope, read.n_shared) == (saved.labels, saved.slope, saved.n_shared)
-    np.testing.assert_array_equal(read.thresholds, saved.thresholds)
-    path.write_text(json.dumps({"labels": ["a"], "slope": 1, "bias": [0, 1], "thresholds": [0.5], "n_shared": 0}))
-    with pytest.raises(ArtifactError, match="differ in length"):
+    assert {name: value.tolist() for name, value in vars(read).items()} == {
+        **{"labels": ["a", "b"], "slope": 0.5, "bias": [0.1, -0.2], "thresholds": [0.3, 0.4], "n_shared": 1},
+    }
+    np.savez(path, **vars(saved) | {"labels": np.array(["a"])})
+    with pytest.raises(ArtifactError, match=r"calibration\.npz: labels, bias and thresholds differ in length"):
         Calibration.load(path)

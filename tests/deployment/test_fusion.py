@@ -3,6 +3,7 @@
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from src.artifacts import PREPARED, Predictions
@@ -66,7 +67,7 @@ def test_cf2label_sees_no_held_out_label_and_covers_all_held_out_items(fused):
 
 
 def test_an_item_without_vector_gets_the_prevalence():
-    scores = CFScores(np.array(["a", "b"]), np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0.3, 0.6]))
+    scores = CFScores(pd.DataFrame([[0.9, 0.1], [0.2, 0.8]], ["a", "b"]), np.array([0.3, 0.6]))
     probs, has_vector = scores.of(np.array(["b", "c"]))
     assert probs.tolist() == [[0.2, 0.8], [0.3, 0.6]]
     assert has_vector.tolist() == [True, False]

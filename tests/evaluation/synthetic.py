@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from src.artifacts import Predictions
-from src.evaluation.statistics.paired_fold import PairedFold
+from src.evaluation.inputs.aligned import PairedFold
 from src.files import save_yaml
 
 

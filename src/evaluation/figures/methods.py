@@ -47,10 +47,10 @@ def plot_learning_curves(
     ``curves`` has the curves of each method's runs, as ``load_curves`` gives them.
     """
     available = {column for runs in curves.values() for run in runs for column in run.columns}
-    wanted = {"val/mAP": "validation mAP", "val/loss": "validation loss"}  # the same loss for every method
-    if "val/loss" not in available:
-        wanted = {"val/mAP": "validation mAP", "train/loss": "training loss"}
-    shown = {column: label for column, label in wanted.items() if column in available}
+    labels = {"val/mAP": "validation mAP", "val/loss": "validation loss", "train/loss": "training loss"}
+    if "val/loss" in available:  # the same loss for every method
+        del labels["train/loss"]
+    shown = {column: label for column, label in labels.items() if column in available}
     if not shown:
         return
     with new_figure(1.45 * len(shown) + 0.5, stem, title, curves) as figure:

@@ -124,12 +124,10 @@ def _split_variants(method: str, runs: list[RunRecord], is_baseline: bool) -> di
 def _by_fold_and_seed(name: str, setting: Setting, runs: list[RunRecord]) -> dict[tuple[int, int], RunRecord]:
     found: dict[tuple[int, int], RunRecord] = {}
     for record in sorted(runs, key=lambda run: (run.fold, run.seed, run.run)):
-        key = (record.fold, record.seed)
-        if key in found:
+        first = found.setdefault((record.fold, record.seed), record)
+        if first is not record:
             raise ArtifactError(
-                f"{setting.title}: expected one run of {name} for fold {key[0]} and seed {key[1]}, but got "
-                f"{found[key].run} and {record.run}; give one of them another study=, or delete the stale one, and "
-                "predict again."
+                f"{setting.title}: expected one run of {name} for fold {record.fold} and seed {record.seed}, but got "
+                f"{first.run} and {record.run}; give one another study=, or delete the stale one, and predict again."
             )
-        found[key] = record
     return found

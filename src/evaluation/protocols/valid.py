@@ -13,10 +13,10 @@ from src.artifacts import CURVES_FILE, MANIFEST_FILE, PREPARED
 from src.config.stages import EvaluateConfig
 from src.evaluation.figures.methods import load_curves, plot_learning_curves, plot_methods
 from src.evaluation.figures.sweeps import alphas_of, plot_alphas, plot_improvements, plot_label_ratios
+from src.evaluation.inputs.aligned import StudyRuns
 from src.evaluation.inputs.runs_table import Setting
-from src.evaluation.protocols.common import Evaluated, StudyRuns
 from src.evaluation.report.examples import Picture, Thumbnails, differing_pictures
-from src.evaluation.report.page import PAGE, PageSetting, describe_dataset, rendered_table, save_page
+from src.evaluation.report.page import PAGE, Evaluated, PageSetting, describe_dataset, rendered_table, save_page
 from src.evaluation.statistics.comparison import MethodResult, compare_methods
 from src.evaluation.statistics.slices import NOTE, compare_slices, load_counts, slice_columns
 from src.evaluation.tables.format import Row, build_row, columns_of, save_tables, to_csv

@@ -12,10 +12,9 @@ from PIL import Image
 from sklearn.metrics import label_ranking_average_precision_score
 from sklearn.neighbors import NearestNeighbors
 
-from src.artifacts import MANIFEST_FILE, PREPARED, VECTORS_FILE, ItemVectors
+from src.artifacts import MANIFEST_FILE, PREPARED, VECTORS_FILE, ItemVectors, Predictions
 from src.data.folds import IMAGES_DIR, TRAIN, load_items
 from src.data.images.store import ImageStore
-from src.evaluation.inputs.aligned import TestSet
 from src.files import load_json
 
 THUMBNAIL = 96  # pixels of the long side
@@ -59,7 +58,7 @@ class Thumbnails:
 
 
 def differing_pictures(
-    test: TestSet, scores: Mapping[str, np.ndarray], thumbnails: Thumbnails
+    test: Predictions, scores: Mapping[str, np.ndarray], thumbnails: Thumbnails
 ) -> tuple[list[Picture], list[Picture]]:
     """Test images on which the second method's ranking is better than the first's by most, and worse by most.
 

@@ -2,9 +2,8 @@
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -17,8 +16,15 @@ from src.files import load_json, save_text
 PAGE = "report.html"
 
 
-@dataclass(frozen=True)
-class PageSetting:
+class Evaluated(NamedTuple):
+    """All numbers of a dataset, the tables as Markdown, and what the page shows of it, if anything."""
+
+    numbers: dict[str, Any]
+    text: str
+    page: dict[str, Any] | None = None
+
+
+class PageSetting(NamedTuple):
     """What the page shows of one setting: rendered tables, how to read them, and pictures under headings."""
 
     title: str
@@ -28,20 +34,6 @@ class PageSetting:
     pictures: Sequence[tuple[str, Sequence[Picture]]] = ()
 
 
-@dataclass
-class PageDataset:
-    """What the page shows of one dataset."""
-
-    name: str
-    settings: list[PageSetting]
-    figures: list[dict[str, str]]  # title, and the figure as a ``data:`` address
-    curves: dict[str, list[dict[str, str]]]  # by the setting's slug
-    statistics: list[tuple[str, str, str]] = field(default_factory=list)
-    paper: bool = False
-    vectors: str = ""
-    neighbours: list[list[Picture]] = field(default_factory=list)
-
-
 def rendered_table(rows: Sequence[Row], columns: Sequence[Column]) -> dict[str, Any]:
     """Header and cells as they are printed."""
     return {"header": [c.header for c in columns], "rows": [[c.render(row) for c in columns] for row in rows]}
@@ -49,26 +41,30 @@ def rendered_table(rows: Sequence[Row], columns: Sequence[Column]) -> dict[str, 
 
 def describe_dataset(
     dataset_dir: Path, stems: Sequence[Path], settings: list[PageSetting], thumbnails: Thumbnails | None
-) -> PageDataset:
-    """Gather what the page shows of a dataset.
+) -> dict[str, Any]:
+    """Gather what the page shows of a dataset, by the names that the template uses.
 
     ``stems`` are the figures, paths without ending. ``thumbnails`` is None without prepared data; the page then has no
     statistics and no CF neighbours.
     """
     curves = {s.slug: [_embed(stem) for stem in stems if stem.name == f"learning_curves_{s.slug}"] for s in settings}
     figures = [_embed(stem) for stem in stems if stem.name.startswith("mAP_")]
-    page = PageDataset(dataset_dir.name, settings, figures, curves)
+    page = {"name": dataset_dir.name, "settings": settings, "figures": figures, "curves": curves}
     if thumbnails is None:
         return page
     prepared = dataset_dir / PREPARED
     paper = load_json(prepared / MANIFEST_FILE)["config"]["dataset"]["paper"]
-    page.statistics, page.paper = table_2(load_json(prepared / REPORT_FILE)["statistics"], paper), bool(paper)
-    page.figures = [_embed(path.with_suffix("")) for path in sorted(prepared.glob("*.png"))] + page.figures
-    page.vectors, page.neighbours = cf_neighbours(dataset_dir, thumbnails)
-    return page
+    vectors, neighbours = cf_neighbours(dataset_dir, thumbnails)
+    return page | {
+        "statistics": table_2(load_json(prepared / REPORT_FILE)["statistics"], paper),
+        "paper": bool(paper),
+        "figures": [*(_embed(path.with_suffix("")) for path in sorted(prepared.glob("*.png"))), *figures],
+        "vectors": vectors,
+        "neighbours": neighbours,
+    }
 
 
-def save_page(path: Path, title: str, datasets: Sequence[PageDataset]) -> None:
+def save_page(path: Path, title: str, datasets: Sequence[dict[str, Any]]) -> None:
     """Write the page; equal content gives equal bytes."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True

@@ -2,32 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from scipy.stats import norm
 
-from src.evaluation.statistics.paired_fold import PairedFold
+from src.evaluation.inputs.aligned import PairedFold
 from src.evaluation.statistics.weighted_ap import PresortedScores
 
 _REPLICATES_AT_ONCE = 512
 _ALPHA, _POWER = 0.05, 0.80
-
-
-@dataclass(frozen=True)
-class Resampled:
-    """A statistic and its bootstrap replicates.
-
-    Attributes:
-        observed: Value on the data themselves.
-        replicates: (n_resamples,); NaN where a replicate holds no positive label at all.
-    """
-
-    observed: float
-    replicates: np.ndarray
-
-    def minus(self, other: "Resampled") -> "Resampled":
-        """Subtract another statistic of the same draws."""
-        return Resampled(self.observed - other.observed, self.replicates - other.replicates)
 
 
 @dataclass(frozen=True)
@@ -57,12 +41,6 @@ def paired_bootstrap(
     so variation they share cancels. The interval is conditional on the trained models: it covers other test images,
     not other training runs.
 
-    Args:
-        folds: Aligned predictions, one entry for each fold.
-        rng: Sole source of randomness.
-        n_resamples: Bootstrap replicates.
-        confidence_level: Coverage of the interval.
-
     Returns:
         Mean difference candidate - baseline and its interval, see ``estimate``.
 
@@ -73,79 +51,69 @@ def paired_bootstrap(
     """
     differences = []
     for fold, seed in zip(folds, rng.integers(2**63, size=len(folds)), strict=True):
-        candidates, baselines = (
-            mean_of([resample_map(fold.targets, s, fold.image_group, n_resamples, int(seed)) for s in scores])
+        candidate, baseline = (
+            np.mean([resample_map(fold.targets, s, fold.image_group, n_resamples, int(seed)) for s in scores], axis=0)
             for scores in (fold.scores_candidate, fold.scores_baseline)
         )
-        differences.append(candidates.minus(baselines))
-    return estimate(mean_of(differences), confidence_level)
+        differences.append(candidate - baseline)
+    return estimate(np.mean(differences, axis=0), confidence_level)
 
 
 def resample_map(
     targets: np.ndarray, scores: np.ndarray, image_group: np.ndarray, n_resamples: int, seed: int | tuple[int, ...]
-) -> Resampled:
-    """Compute mAP of one run on its fold's test set and on resampled image groups.
+) -> np.ndarray:
+    """Compute mAP of one run on its fold's test set, and on resampled image groups.
 
     Args:
         targets: Multi-hot labels, (n_items, n_classes).
         scores: Same shape, finite.
         image_group: (n_items,) the unit that is drawn.
         n_resamples: Bootstrap replicates.
-        seed: Defines the draws: give all runs of a fold the same, so that they share them.
+        seed: Defines the draws. Results of equal seeds may be subtracted and averaged: they share their draws.
+
+    Returns:
+        (1 + n_resamples,): the observed value, then the replicates; NaN where one holds no positive label.
     """
     if n_resamples < 2:
         raise ValueError(f"Expected n_resamples of at least 2, but got {n_resamples}; 10000 is the default.")
     compute = PresortedScores(targets, scores).mean_average_precision
-    observed = compute(np.ones((1, len(targets)), dtype=np.int64))[0]
+    observed = [np.ones((1, len(targets)), dtype=np.int64)]
     draws = draw_group_counts(image_group, n_resamples, np.random.default_rng(seed))
-    return Resampled(float(observed), np.concatenate([compute(counts) for counts in draws]))
+    return np.concatenate([compute(counts) for counts in chain(observed, draws)])
 
 
-def mean_of(statistics: Sequence[Resampled]) -> Resampled:
-    """Average statistics replicate by replicate: those of one fold share their draws, those of several folds do not."""
-    return Resampled(
-        float(np.mean([one.observed for one in statistics])), np.mean([one.replicates for one in statistics], axis=0)
-    )
-
-
-def estimate(resampled: Resampled, confidence_level: float, lowest: float = -1.0) -> Estimate:
+def estimate(resampled: np.ndarray, confidence_level: float, lowest: float = -1.0) -> Estimate:
     """Summarise a statistic by the percentile interval of its replicates, shifted so that their mean is the estimate.
 
     Repeated images raise mAP in every replicate, most for rare classes and middle ranks, and so also differences of
     mAP; the estimate has no such bias. Intervals that correct for it, such as BCa, have too low coverage:
     docs/method.md.
 
-    Args:
-        resampled: The statistic.
-        confidence_level: Between 0 and 1.
-        lowest: Smallest possible value: -1 for a difference, 0 for mAP. The largest is 1.
+    ``resampled`` has the observed value, then its replicates. The interval ends at ``lowest`` (-1 for a difference, 0
+    for mAP) and at 1.
 
     Raises:
         ValueError: The level is not between 0 and 1, or hardly any replicate is defined.
     """
     if not 0 < confidence_level < 1:
         raise ValueError(f"Expected a confidence_level between 0 and 1, but got {confidence_level}; 0.95 is usual.")
-    defined = resampled.replicates[np.isfinite(resampled.replicates)]
-    if len(defined) < 2 or not np.isfinite(resampled.observed):
+    observed, replicates = float(resampled[0]), resampled[1:]
+    defined = replicates[np.isfinite(replicates)]
+    if len(defined) < 2 or not np.isfinite(observed):
         raise ValueError(
-            f"Expected positive labels in the test set, but only {len(defined)} of {len(resampled.replicates)} "
+            f"Expected positive labels in the test set, but only {len(defined)} of {len(replicates)} "
             "bootstrap replicates have any; evaluate more folds or a dataset with more labelled test items."
         )
     tail = (1 - confidence_level) / 2
-    limits = np.quantile(defined, [tail, 1 - tail]) - defined.mean() + resampled.observed
+    limits = np.quantile(defined, [tail, 1 - tail]) - defined.mean() + observed
     low, high = np.clip(limits, lowest, 1.0)
     error = float(defined.std(ddof=1))
     detectable = float(norm.ppf(1 - _ALPHA / 2) + norm.ppf(_POWER)) * error
-    n_undefined = len(resampled.replicates) - len(defined)
-    return Estimate(resampled.observed, float(low), float(high), error, detectable, n_undefined)
+    return Estimate(observed, float(low), float(high), error, detectable, len(replicates) - len(defined))
 
 
 def draw_group_counts(image_group: np.ndarray, n_resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Draw as many image groups as there are, with replacement, and yield how often each item occurs.
-
-    Yields:
-        (n_replicates, n_items) int64, a bounded number of replicates at a time.
-    """
+    """Draw as many image groups as there are, with replacement; yield how often each occurs, some draws at once."""
     group = np.unique(image_group, return_inverse=True)[1]
     n_groups = group.max() + 1
     for start in range(0, n_resamples, _REPLICATES_AT_ONCE):

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -11,11 +12,10 @@ from tqdm import tqdm
 from src.artifacts import RunRecord
 from src.config.stages import EvaluateConfig
 from src.data.folds import N_PARTS, PARTS_PER_SPLIT
-from src.evaluation.inputs.aligned import AlignedPredictions
+from src.evaluation.inputs.aligned import AlignedPredictions, pair_folds, seeds_by_fold
 from src.evaluation.inputs.runs_table import MethodRuns, Setting, common_pairs
 from src.evaluation.statistics import metrics, significance
-from src.evaluation.statistics.bootstrap import Estimate, Resampled, estimate, mean_of, resample_map
-from src.evaluation.statistics.paired_fold import pair_folds, seeds_by_fold
+from src.evaluation.statistics.bootstrap import Estimate, estimate, resample_map
 from src.machine import n_cores
 
 _log = logging.getLogger(__name__)
@@ -61,9 +61,8 @@ class MethodResult:
     contrast: Contrast | None = None
 
 
-@dataclass(frozen=True)
-class _MeasuredRun:
-    resampled: Resampled
+class _MeasuredRun(NamedTuple):
+    resampled: np.ndarray
     per_class: np.ndarray
     secondary: dict[str, float]
 
@@ -73,15 +72,8 @@ def compare_methods(
 ) -> list[MethodResult]:
     """Measure every row of a setting and compare it with the baseline row.
 
-    Args:
-        setting: What the rows share; named in warnings.
-        rows: The table's rows, the baseline first if there is one.
-        predictions: Where runs are read from.
-        cfg: Baseline, amount and seed of resampling. A fold's draws depend only on the seed and the fold, so all runs
-            share them.
-
-    Returns:
-        One result for each row, p-values adjusted over all contrasts among them.
+    ``rows`` are the table's, the baseline first if there is one. A fold's draws depend only on the seed and the fold,
+    so all runs share them. P-values are adjusted over all contrasts among the rows.
     """
     measured = _measure_runs([record for row in rows for record in row.runs.values()], predictions, cfg)
     reference = rows[0] if rows[0].method == cfg.baseline else None
@@ -89,13 +81,12 @@ def compare_methods(
         _log.warning(
             "%s: no run of the baseline %s, so no differences; train and predict it.", setting.title, cfg.baseline
         )
-    results = []
-    for row in tqdm(rows, desc=f"compare, {setting.title}", disable=None):
-        result = _summarise(row, measured, predictions, cfg)
-        if reference is not None and row is not reference:
-            result = replace(result, contrast=_contrast(row, reference, predictions, measured, setting, cfg))
-        results.append(result)
-    return _adjust(results)
+    contrasts = [
+        _contrast(row, reference, predictions, measured, setting, cfg) if reference and row is not reference else None
+        for row in tqdm(rows, desc=f"compare, {setting.title}", disable=None)
+    ]
+    pairs = zip(rows, _adjust(contrasts), strict=True)
+    return [_summarise(row, contrast, measured, predictions, cfg) for row, contrast in pairs]
 
 
 def _measure_runs(
@@ -113,18 +104,21 @@ def _measure_runs(
             {name: measure.compute(test.targets, scores) for name, measure in known.items()},
         )
 
-    predictions.define_test_sets(records)
     with ThreadPoolExecutor(n_cores()) as pool:
         results = tqdm(pool.map(measure, records), total=len(records), desc="resample runs", disable=None)
         return {record.run: result for record, result in zip(records, results, strict=True)}
 
 
 def _summarise(
-    row: MethodRuns, measured: Mapping[str, _MeasuredRun], predictions: AlignedPredictions, cfg: EvaluateConfig
+    row: MethodRuns,
+    contrast: Contrast | None,
+    measured: Mapping[str, _MeasuredRun],
+    predictions: AlignedPredictions,
+    cfg: EvaluateConfig,
 ) -> MethodResult:
     folds = seeds_by_fold(row.runs)
     by_fold = [[measured[row.runs[fold, seed].run] for seed in seeds] for fold, seeds in folds.items()]
-    resampled = mean_of([mean_of([run.resampled for run in fold]) for fold in by_fold])
+    resampled = np.mean([np.mean([run.resampled for run in fold], axis=0) for fold in by_fold], axis=0)
     runs = [run for fold in by_fold for run in fold]
     names = [name for name in runs[0].secondary if all(name in run.secondary for run in runs)]
     per_class = np.stack([run.per_class for run in runs])
@@ -141,6 +135,7 @@ def _summarise(
         n_folds=len(folds),
         n_seeds=len({seed for _, seed in row.runs}),
         n_classes_excluded=int(np.isnan(per_class).sum(axis=1).max()),
+        contrast=contrast,
     )
 
 
@@ -159,32 +154,25 @@ def _contrast(
     differences, baselines, observed = [], [], []
     for fold, seeds in seeds_by_fold(pairs).items():
         old, new = ([measured[side.runs[fold, seed].run].resampled for seed in seeds] for side in (reference, row))
-        differences.append(mean_of(new).minus(mean_of(old)))
-        baselines.append(mean_of(old).observed)
-        observed.append([b.observed - a.observed for a, b in zip(old, new, strict=True)])
-    test = significance.paired_randomization_test(
-        pair_folds(reference, row, pairs, predictions),
-        rng=np.random.default_rng((cfg.seed, 0, 1)),
-        n_permutations=cfg.n_permutations,
-    )
+        differences.append(np.mean(new, axis=0) - np.mean(old, axis=0))
+        baselines.append(np.mean(old, axis=0)[0])
+        observed.append([b[0] - a[0] for a, b in zip(old, new, strict=True)])
+    folds, rng = pair_folds(reference, row, pairs, predictions), np.random.default_rng((cfg.seed, 0, 1))
     return Contrast(
-        difference=estimate(mean_of(differences), cfg.confidence_level),
+        difference=estimate(np.mean(differences, axis=0), cfg.confidence_level),
         baseline=float(np.mean(baselines)),
-        p_randomization=test.p_value,
+        p_randomization=significance.paired_randomization_test(folds, rng=rng, n_permutations=cfg.n_permutations),
         t_test=significance.corrected_t_test(observed, _TEST_TRAIN_RATIO),
         n_pairs=len(pairs),
         n_unpaired=n_unpaired,
     )
 
 
-def _adjust(results: list[MethodResult]) -> list[MethodResult]:
+def _adjust(contrasts: Sequence[Contrast | None]) -> list[Contrast | None]:
     """Adjust the p-values of a table's contrasts for their number and say which are significant."""
-    contrasts = [result.contrast for result in results]
     p_randomization = significance.holm([c.p_randomization if c else None for c in contrasts])
     p_t_test = significance.holm([c.t_test.p_value if c and c.t_test else None for c in contrasts])
-    for n, (contrast, p_r, p_t) in enumerate(zip(contrasts, p_randomization, p_t_test, strict=True)):
-        if contrast is not None:
-            verdict = "one run" if p_t is None else "yes" if significance.is_significant(p_r, p_t) else "no"
-            adjusted = replace(contrast, p_randomization_holm=p_r, p_t_test_holm=p_t, significant=verdict)
-            results[n] = replace(results[n], contrast=adjusted)
-    return results
+    return [
+        c and replace(c, p_randomization_holm=p_r, p_t_test_holm=p_t, significant=significance.verdict(p_r, p_t))
+        for c, p_r, p_t in zip(contrasts, p_randomization, p_t_test, strict=True)
+    ]

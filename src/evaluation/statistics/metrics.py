@@ -5,8 +5,8 @@ raise ``ValueError`` for others (``check_predictions``).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,8 +36,7 @@ def average_precision(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
 def mean_average_precision(targets: np.ndarray, scores: np.ndarray) -> float:
     """Compute the mean over classes of the average precision, leaving out classes without a positive item.
 
-    Returns:
-        A value in 0 to 1, or NaN when no class has a positive item.
+    NaN when no class has a positive item.
     """
     per_class = average_precision(targets, scores)
     defined = ~np.isnan(per_class)
@@ -45,11 +44,7 @@ def mean_average_precision(targets: np.ndarray, scores: np.ndarray) -> float:
 
 
 def micro_average_precision(targets: np.ndarray, scores: np.ndarray) -> float:
-    """Compute one average precision over all (item, class) pairs; here scores of different classes are compared.
-
-    Returns:
-        A value in 0 to 1, or NaN when nothing is positive.
-    """
+    """Compute one average precision over all (item, class) pairs; here scores of different classes are compared."""
     targets, scores = check_predictions(targets, scores)
     return float(average_precision(targets.reshape(-1, 1), scores.reshape(-1, 1))[0])
 
@@ -58,10 +53,8 @@ def recall_at_k(targets: np.ndarray, scores: np.ndarray, k: int) -> float:
     """Compute the share of an item's labels among its k best-scored classes, averaged over items with a label.
 
     A label whose score ties with others across the k-th place counts with the share of the tied classes that fit, so
-    that a constant predictor gets k / n_classes and class order does not matter. k is 1 to n_classes.
-
-    Returns:
-        A value in 0 to 1, or NaN when no item has a label.
+    that a constant predictor gets k / n_classes and class order does not matter. k is 1 to n_classes. NaN when no item
+    has a label.
     """
     targets, scores = check_predictions(targets, scores)
     n_classes = targets.shape[1]
@@ -78,35 +71,8 @@ def recall_at_k(targets: np.ndarray, scores: np.ndarray, k: int) -> float:
     return float((retrieved / targets.sum(axis=1)).mean())
 
 
-def top1_accuracy(targets: np.ndarray, scores: np.ndarray) -> float:
-    """Compute how often the best-scored class is the item's single label; t tied best classes count 1 / t.
-
-    Returns:
-        A value in 0 to 1.
-
-    Raises:
-        ValueError: An item has no label or several.
-    """
-    targets, scores = check_predictions(targets, scores)
-    if not is_single_label(targets):
-        raise ValueError(
-            "Expected exactly one label for every item, but got items with "
-            f"{targets.sum(axis=1).min()} to {targets.sum(axis=1).max()} labels; use recall_at_k instead."
-        )
-    return recall_at_k(targets, scores, k=1)
-
-
-def is_single_label(targets: np.ndarray) -> bool:
-    """Say whether every item has exactly one label, which makes top-1 accuracy meaningful."""
-    return bool(len(targets)) and bool((np.asarray(targets).sum(axis=1) == 1).all())
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A measure that is reported beside mAP, with the header of its column.
-
-    ``compute`` maps targets and scores to one number; ``is_defined`` says whether targets allow the measure.
-    """
+class Measure(NamedTuple):
+    """A measure that is reported beside mAP, with its column's header, and whether targets allow it."""
 
     header: str
     compute: Callable[[np.ndarray, np.ndarray], float]
@@ -117,9 +83,9 @@ MEASURES = {
     "micro_average_precision": Measure("micro AP", micro_average_precision),
     "recall_at_1": Measure("recall@1", partial(recall_at_k, k=1), lambda targets: targets.shape[1] > 1),
     "recall_at_5": Measure("recall@5", partial(recall_at_k, k=5), lambda targets: targets.shape[1] > 5),
-    "top1_accuracy": Measure("top-1", top1_accuracy, is_single_label),
+    "top1_accuracy": Measure("top-1", partial(recall_at_k, k=1), lambda targets: (targets.sum(axis=1) == 1).all()),
 }
-"""By name in files; a new measure is a new entry."""
+"""By name in files; a new measure is a new entry. Top-1 accuracy is defined where every item has one label."""
 
 
 def tie_ends(sorted_scores: np.ndarray) -> np.ndarray:
@@ -135,10 +101,7 @@ def tie_ends(sorted_scores: np.ndarray) -> np.ndarray:
 
 
 def check_predictions(targets: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Refuse predictions that no measure is defined for.
-
-    Returns:
-        Targets as bool and scores as an array, both (n_items, n_classes).
+    """Targets as bool and scores as an array, both (n_items, n_classes).
 
     Raises:
         ValueError: Shapes differ, a score is not finite, or a target is neither 0 nor 1.

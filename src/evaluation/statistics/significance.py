@@ -8,29 +8,12 @@ import numpy as np
 from scipy.stats import rankdata
 from scipy.stats import t as student_t
 
-from src.evaluation.statistics.paired_fold import PairedFold
+from src.evaluation.inputs.aligned import PairedFold
 from src.evaluation.statistics.weighted_ap import PresortedScores
 from src.machine import n_cores
 
 ALPHA = 0.05
 _PERMUTATIONS_AT_ONCE = 256
-
-
-@dataclass(frozen=True)
-class RandomizationTest:
-    """Result of a paired randomisation test.
-
-    Attributes:
-        difference: Observed mAP difference, candidate - baseline, mean over folds of the mean over seeds.
-        p_value: Two-sided.
-        n_permutations: Assignments compared, the observed one included.
-        exact: Whether all possible assignments were compared.
-    """
-
-    difference: float
-    p_value: float
-    n_permutations: int
-    exact: bool
 
 
 @dataclass(frozen=True)
@@ -45,7 +28,7 @@ class TTest:
 
 def paired_randomization_test(
     folds: Sequence[PairedFold], *, rng: np.random.Generator, n_permutations: int = 10_000
-) -> RandomizationTest:
+) -> float:
     """Test whether two methods rank the test images equally well.
 
     Under the null hypothesis, an image's two predictions are exchangeable. Each permutation swaps them for a random
@@ -53,21 +36,19 @@ def paired_randomization_test(
     first replaced by its rank within its class, which changes no average precision. Where the groups allow no more
     than ``n_permutations`` swaps, all are tried and the p-value is exact.
 
-    Args:
-        folds: Aligned predictions, one entry for each fold.
-        rng: Sole source of randomness.
-        n_permutations: Random swaps, beside the observed assignment.
+    Returns:
+        The two-sided p-value of the mAP difference, mean over folds of the mean over seeds.
 
     Raises:
-        ValueError: ``n_permutations`` < 1 or predictions that no mAP is defined for.
+        ValueError: ``n_permutations``, beside the observed assignment, < 1, or predictions without a defined mAP.
 
     Source: Smucker, Allan & Carterette (2007); p-value as Phipson & Smyth (2010), never 0.
     """
     if n_permutations < 1:
         raise ValueError(f"Expected n_permutations of at least 1, but got {n_permutations}; 10000 is the default.")
     groups = np.unique(np.concatenate([fold.image_group for fold in folds]))
-    exact = len(groups) < n_permutations.bit_length()  # 2 ** n_groups <= n_permutations, without overflow
-    if exact:  # swaps are kept packed, eight groups to a byte; the first row is the observed assignment
+    # Swaps are kept packed, eight groups to a byte; the first row is the observed assignment.
+    if len(groups) < n_permutations.bit_length():  # 2 ** n_groups <= n_permutations, without overflow
         swaps = np.packbits(np.arange(2 ** len(groups))[:, None] >> np.arange(len(groups)) & 1, axis=1)
     else:
         coins = rng.integers(256, size=(n_permutations, -(-len(groups) // 8)), dtype=np.uint8)
@@ -84,7 +65,7 @@ def paired_randomization_test(
         of_folds = [np.mean([next(of_seeds) for _ in fold.scores_baseline], axis=0) for fold in folds]
     differences = np.mean(of_folds, axis=0)
     extreme = np.abs(differences) >= abs(differences[0]) - 1e-12  # the order of a sum changes its last digit
-    return RandomizationTest(float(differences[0]), float(extreme.mean()), len(swaps), exact)
+    return float(extreme.mean())
 
 
 def corrected_t_test(differences: Sequence[Sequence[float]], test_train_ratio: float) -> TTest | None:
@@ -95,12 +76,8 @@ def corrected_t_test(differences: Sequence[Sequence[float]], test_train_ratio: f
     s^2 (1 / k + n_test / n_train). With one fold the unit is the seed, and the plain paired test holds for this split
     only.
 
-    Args:
-        differences: For each fold the differences candidate - baseline, one for each seed.
-        test_train_ratio: n_test / n_train of a fold.
-
-    Returns:
-        The test, or None with fewer than two runs to compare.
+    ``differences`` (candidate - baseline) has a list for each fold, with one value a seed; ``test_train_ratio`` is
+    n_test / n_train. The result is None with fewer than two runs to compare.
 
     Source: Nadeau & Bengio (2003), section 3.
     """
@@ -120,15 +97,9 @@ def corrected_t_test(differences: Sequence[Sequence[float]], test_train_ratio: f
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Adjust p-values for testing several hypotheses at once, by Holm's step-down procedure.
+    """Adjust p-values for testing several hypotheses at once; None, where a test could not be computed, is none.
 
-    Args:
-        p_values: One for each contrast; None where the test could not be computed, which does not count as a test.
-
-    Returns:
-        Adjusted p-values in the order given, at most 1: reject where below the level.
-
-    Source: Holm (1979).
+    Source: Holm (1979), step-down procedure.
     """
     adjusted: list[float | None] = [None] * len(p_values)
     tested = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
@@ -139,9 +110,11 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
-def is_significant(adjusted_randomization_p: float | None, adjusted_t_test_p: float | None) -> bool:
-    """Say whether both tests reject: one covers other test images, the other covers other training runs."""
-    return all(p is not None and p < ALPHA for p in (adjusted_randomization_p, adjusted_t_test_p))
+def verdict(adjusted_randomization_p: float | None, adjusted_t_test_p: float | None) -> str:
+    """Whether both tests reject: one covers other test images, the other covers other training runs."""
+    if adjusted_randomization_p is None or adjusted_t_test_p is None:
+        return "one run"
+    return "yes" if max(adjusted_randomization_p, adjusted_t_test_p) < ALPHA else "no"
 
 
 def _swapped_differences(

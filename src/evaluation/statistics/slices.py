@@ -2,19 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from src.artifacts import ITEM_IDX, PREPARED
+from src.artifacts import ITEM_IDX, PREPARED, Predictions
 from src.config.stages import EvaluateConfig
 from src.data.folds import load_interactions, load_items
-from src.evaluation.inputs.aligned import AlignedPredictions, TestSet
+from src.evaluation.inputs.aligned import AlignedPredictions, PairedFold, pair_folds
 from src.evaluation.inputs.runs_table import MethodRuns
 from src.evaluation.statistics.bootstrap import Estimate, paired_bootstrap
 from src.evaluation.statistics.metrics import mean_average_precision
-from src.evaluation.statistics.paired_fold import PairedFold, pair_folds
 from src.evaluation.tables.format import Column, Row, number, span
 from src.machine import n_cores
 
@@ -27,8 +26,7 @@ NOTE = (
 )
 
 
-@dataclass(frozen=True)
-class Counts:
+class Counts(NamedTuple):
     """What slices are cut by: the number of items of each label, and of users of each item."""
 
     items_of_label: Mapping[str, int]
@@ -49,19 +47,12 @@ def compare_slices(
 ) -> list[Row]:
     """Each method's mAP on each slice, and its difference to the baseline on the folds and seeds both have.
 
-    Args:
-        rows: The methods of a setting, the baseline first if there is one.
-        predictions: Where runs are read from.
-        counts: What slices are cut by; without interactions items are not sliced.
-        cfg: Baseline, amount and seed of resampling; all methods of a slice share the draws.
-
-    Returns:
-        One row for each slice and method; none without the baseline.
+    ``rows`` are the methods of a setting, the baseline first; without it there are no slices. Without interactions
+    items are not sliced. All methods of a slice share the draws.
     """
     reference = rows[0]
     if reference.method != cfg.baseline:
         return []
-    predictions.define_test_sets([record for row in rows for record in row.runs.values()])
     names = [*CLASSES, *(ITEMS if counts.users_of_item else ())]
 
     def examine(job: tuple[str, MethodRuns]) -> Row | None:
@@ -97,7 +88,7 @@ def slice_columns(level: float) -> list[Column]:
     ]
 
 
-def _cut(name: str, test: TestSet, counts: Counts) -> tuple[np.ndarray, np.ndarray]:
+def _cut(name: str, test: Predictions, counts: Counts) -> tuple[np.ndarray, np.ndarray]:
     """The rows and columns of a slice."""
     rows, columns = np.arange(len(test.item_id)), np.arange(len(test.labels))
     if name in CLASSES:

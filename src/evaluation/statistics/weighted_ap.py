@@ -6,7 +6,6 @@ computed once. What a replicate then needs is the total weight between consecuti
 of a sparse 0/1 matrix with the weights, O(n_items x n_classes).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,13 +25,11 @@ class _ClassBlock:
         items: 0/1, (n_segments, n_items): the items of each segment; those after a class's last positive are in none.
         positives: Same shape: the positive items of each segment.
         starts: First segment of each class that has a positive.
-        class_idx: These classes.
     """
 
     items: sparse.csr_array
     positives: sparse.csr_array
     starts: np.ndarray
-    class_idx: np.ndarray
 
 
 class PresortedScores:
@@ -46,41 +43,22 @@ class PresortedScores:
             scores: Same shape, finite; only their order within a class matters.
         """
         targets, scores = check_predictions(targets, scores)
-        self.n_items, self.n_classes = targets.shape
+        self.n_items, n_classes = targets.shape
         width = max(1, _ENTRIES_PER_BLOCK // self.n_items)
-        starts = range(0, self.n_classes, width)
-        self._blocks = [_presort(targets[:, at : at + width], scores[:, at : at + width], at) for at in starts]
+        parts = [slice(start, start + width) for start in range(0, n_classes, width)]
+        self._blocks = [_presort(targets[:, part], scores[:, part]) for part in parts if targets[:, part].any()]
 
-    def average_precision(self, weights: np.ndarray) -> np.ndarray:
-        """Compute the average precision of every class under every weighting.
+    def mean_average_precision(self, weights: np.ndarray) -> np.ndarray:
+        """Compute the mean over the classes whose positives have weight, under every weighting.
 
         Args:
             weights: Non-negative integers, (n_replicates, n_items); weight w means that the item occurs w times.
 
         Returns:
-            (n_replicates, n_classes) float64; NaN where a class's positives all have weight 0.
-        """
-        per_class = np.full((len(weights), self.n_classes), np.nan)
-        for rows, block, values in self._evaluate(weights):
-            per_class[rows, block.class_idx] = values.T
-        return per_class
-
-    def mean_average_precision(self, weights: np.ndarray) -> np.ndarray:
-        """Compute the mean over the classes whose positives have weight, under every weighting.
-
-        Returns:
             (n_replicates,) float64; NaN where no positive of any class has weight.
         """
-        sums, counts = np.zeros(len(weights)), np.zeros(len(weights))
-        for rows, _, values in self._evaluate(weights):
-            defined = ~np.isnan(values)
-            sums[rows] += np.where(defined, values, 0.0).sum(axis=0)
-            counts[rows] += defined.sum(axis=0)
-        return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
-
-    def _evaluate(self, weights: np.ndarray) -> Iterator[tuple[slice, _ClassBlock, np.ndarray]]:
-        """Yield replicates (as a slice), a block and its average precisions, (n_classes_of_block, n_rows)."""
         self._check(weights)
+        sums, counts = np.zeros(len(weights)), np.zeros(len(weights))
         for start in range(0, len(weights), _REPLICATES_AT_ONCE):
             rows = slice(start, min(start + _REPLICATES_AT_ONCE, len(weights)))
             chunk = weights[rows]
@@ -88,8 +66,11 @@ class PresortedScores:
             dtype = np.int16 if chunk.sum(axis=1, dtype=np.int64).max() <= np.iinfo(np.int16).max else np.int64
             by_item = np.ascontiguousarray(chunk.T, dtype=dtype)
             for block in self._blocks:
-                if len(block.class_idx):
-                    yield rows, block, _weighted_average_precision(block, by_item)
+                values = _weighted_average_precision(block, by_item)
+                defined = ~np.isnan(values)
+                sums[rows] += np.where(defined, values, 0.0).sum(axis=0)
+                counts[rows] += defined.sum(axis=0)
+        return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
     def _check(self, weights: np.ndarray) -> None:
         if weights.ndim != 2 or weights.shape[1] != self.n_items:
@@ -104,7 +85,7 @@ class PresortedScores:
             )
 
 
-def _presort(targets: np.ndarray, scores: np.ndarray, first_class: int) -> _ClassBlock:
+def _presort(targets: np.ndarray, scores: np.ndarray) -> _ClassBlock:
     """Cut each class's items, in descending order of score, into segments (see ``_ClassBlock``)."""
     n_items = len(targets)
     order = np.argsort(-scores.T, axis=1, kind="stable")
@@ -125,16 +106,15 @@ def _presort(targets: np.ndarray, scores: np.ndarray, first_class: int) -> _Clas
         columns = order[chosen].astype(np.int32)
         return sparse.csr_array((np.ones(len(columns), np.int16), columns, indptr), shape=(n_segments, n_items))
 
-    present = np.flatnonzero(segments_per_class)
-    starts = (np.cumsum(segments_per_class) - segments_per_class)[present]
-    return _ClassBlock(membership(~after_last), membership(positive), starts, first_class + present)
+    starts = (np.cumsum(segments_per_class) - segments_per_class)[segments_per_class > 0]
+    return _ClassBlock(membership(~after_last), membership(positive), starts)
 
 
 def _weighted_average_precision(block: _ClassBlock, weights: np.ndarray) -> np.ndarray:
-    """Evaluate one block under weights (n_items, n_replicates); returns (n_classes_of_block, n_replicates)."""
+    """Evaluate one block under weights (n_items, n_replicates); returns (n_classes_with_positive, n_replicates)."""
     retrieved = block.items @ weights
     positives = block.positives @ weights
-    values = np.empty((len(block.class_idx), weights.shape[1]))
+    values = np.empty((len(block.starts), weights.shape[1]))
     stops = np.append(block.starts[1:], len(positives))
     for row, (start, stop) in enumerate(zip(block.starts, stops, strict=True)):  # one class at a time stays in cache
         here = positives[start:stop]

@@ -20,49 +20,42 @@ HELD_OUT_TO_TRAIN = 0.25
 LEVEL = 0.95
 REFERENCE = "bpr"
 
-Values = Mapping[int, Sequence[float]]  # fold -> one value a seed
-
 
 def save_cf_tables(
     folder: Path,
     dataset: str,
-    auc: Mapping[str, Values],
-    cf2label: Mapping[str, Values],
+    values: pd.DataFrame,
     paper: Mapping[str, Mapping[str, float]],
     leaks: Sequence[str] = (),
 ) -> str:
     """Write ``cf_auc`` and ``cf2label`` as CSV, Markdown and LaTeX; equal values give equal bytes.
 
-    Values of leaky models are stamped and have files of their own. A table of some models never replaces one that has
-    more: it also gets a name of its own.
+    Values of models with ``leaks`` are stamped and have files of their own. A table of some models never replaces one
+    that has more: it also gets a name of its own.
 
     Args:
         folder: Where to write.
         dataset: Name for the captions.
-        auc: AUC of each CF model, by fold.
-        cf2label: Out-of-fold mAP of CF2Label, by fold; without entries there is no such table.
+        values: A row for each fit: ``table`` (auc or cf2label), and what ``compare_models`` takes.
         paper: The paper's values under ``auc`` and ``cf2label``.
         leaks: The held-out data that the models have seen.
-
-    Returns:
-        The Markdown of both.
 
     Source: sections 4.1.3 and 4.2.
     """
     texts = []
-    for stem, caption, measure, values in (
-        ("cf_auc", "AUC on held-out interactions of train items (Table 3)", "AUC", auc),
-        ("cf2label", "labels from CF vectors alone, out of fold over train items (Table 4)", "mAP", cf2label),
+    stamp = f" (seen: {', '.join(leaks)}; as the original did, not valid)" if leaks else ""
+    for table, stem, caption, measure in (
+        ("auc", "cf_auc", "AUC on held-out interactions of train items (Table 3)", "AUC"),
+        ("cf2label", "cf2label", "labels from CF vectors alone, out of fold over train items (Table 4)", "mAP"),
     ):
-        if values:
-            stamp = f" (seen: {', '.join(leaks)}; as the original did, not valid)" if leaks else ""
-            path = _own_path(folder / f"{stem}{'_leaky' if leaks else ''}", list(values))
+        own = values[values["table"] == table]
+        if len(own):
+            path = _own_path(folder / f"{stem}{'_leaky' if leaks else ''}", own["model"].unique())
             note = (
                 f"{measure}: mean over folds, interval by t with the variance corrected for overlapping training data."
             )
-            known = paper.get(stem.removeprefix("cf_"), {})
-            _, text = save_models(path, f"{dataset}: {caption}{stamp}", measure, values, REFERENCE, note, known)
-            texts.append(text)
+            about = f"{dataset}: {caption}{stamp}", measure, own, REFERENCE, note, paper.get(table, {})
+            texts.append(save_models(path, *about)[1])
     return "\n".join(texts)
 
 
@@ -70,7 +63,7 @@ def save_models(
     stem: Path,
     caption: str,
     measure: str,
-    values: Mapping[str, Values],
+    values: pd.DataFrame,
     reference: str,
     note: str,
     paper: Mapping[str, float] = MappingProxyType({}),
@@ -82,7 +75,7 @@ def save_models(
     Returns:
         The rows, and the table as Markdown.
     """
-    reference = reference if reference in values else next(iter(values))
+    reference = reference if reference in values["model"].unique() else values["model"].iloc[0]
     rows = compare_models(values, reference, paper)
     notes = [
         note,
@@ -102,30 +95,30 @@ def save_models(
     return rows, save_tables(stem, caption, notes, rows, [columns])
 
 
-def compare_models(values: Mapping[str, Values], reference: str, paper: Mapping[str, float]) -> list[Row]:
+def compare_models(values: pd.DataFrame, reference: str, paper: Mapping[str, float]) -> list[Row]:
     """One row for each model: its mean, and its difference to the reference on the folds both have.
 
     Args:
-        values: For each model and fold a value for each seed.
+        values: A row for each fit: ``model``, ``fold`` and ``value``.
         reference: The model that the others are compared with.
         paper: The paper's value of some models.
     """
     rows: list[Row] = []
     p_values = []
-    for name, by_fold in values.items():
-        means = {fold: float(np.mean(by_fold[fold])) for fold in sorted(by_fold)}
-        others = values[reference] if name != reference else {}
-        differences = [mean - float(np.mean(others[fold])) for fold, mean in means.items() if fold in others]
-        test = corrected_t_test([[value] for value in differences], HELD_OUT_TO_TRAIN) if differences else None
+    by_fold = values.pivot_table(index="model", columns="fold", values="value", sort=False).sort_index(axis=1)
+    for name, of_model in by_fold.iterrows():
+        means, differences = of_model.dropna(), (of_model - by_fold.loc[reference]).dropna()
+        compared = name != reference and len(differences) > 0
+        test = corrected_t_test([[value] for value in differences], HELD_OUT_TO_TRAIN) if compared else None
         p_values.append(test.p_value if test else None)
-        low, high = _interval(list(means.values()))
+        low, high = _interval(means)
         rows.append({
             "model": name,
-            "value": float(np.mean(list(means.values()))),
+            "value": float(means.mean()),
             "low": low,
             "high": high,
             "paper": paper.get(name),
-            "difference": float(np.mean(differences)) if differences else None,
+            "difference": float(differences.mean()) if compared else None,
             "p_t_test": p_values[-1],
             "n_folds": len(means),
         })  # fmt: skip
@@ -144,9 +137,9 @@ def _own_path(stem: Path, models: Sequence[str]) -> Path:
     return own
 
 
-def _interval(values: Sequence[float]) -> tuple[float | None, float | None]:
+def _interval(values: pd.Series) -> tuple[float | None, float | None]:
     if len(values) < 2:
         return None, None
     error = np.std(values, ddof=1) * np.sqrt(1 / len(values) + HELD_OUT_TO_TRAIN)
-    half = float(student_t.ppf((1 + LEVEL) / 2, len(values) - 1) * error)
-    return float(np.mean(values)) - half, float(np.mean(values)) + half
+    low, high = student_t.interval(LEVEL, len(values) - 1, np.mean(values), error)
+    return float(low), float(high)

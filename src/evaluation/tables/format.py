@@ -37,12 +37,7 @@ class Column:
 
 
 def build_row(result: MethodResult, paper: Mapping[str, float] = MappingProxyType({})) -> Row:
-    """Flatten a result to the columns of the CSV file; None where a value does not exist.
-
-    Args:
-        result: One row's numbers.
-        paper: The paper's mAP of each method (Table 5), where it has the dataset.
-    """
+    """Flatten a result to the columns of the CSV file, None where there is no value; ``paper`` has Table 5's mAP."""
     estimate, contrast = result.mean_average_precision, result.contrast
     difference, t_test = (contrast.difference, contrast.t_test) if contrast else (None, None)
     row: Row = {
@@ -117,12 +112,7 @@ def save_tables(
 ) -> str:
     """Write ``stem`` with the endings .csv, .md and .tex; equal rows give equal bytes.
 
-    Args:
-        stem: Path without ending.
-        caption: What the table shows.
-        notes: How to read it, one sentence each.
-        rows: Numbers, one mapping for each method, all with the same keys.
-        printed: Columns of each table shown in Markdown and LaTeX.
+    The CSV has all of ``rows``, which share their keys; ``printed`` has the columns of each table in the other two.
 
     Returns:
         The Markdown text.

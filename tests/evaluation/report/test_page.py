@@ -8,12 +8,12 @@ import subprocess
 import numpy as np
 import pytest
 
+from src.artifacts import Predictions
 from src.config.datasets import DatasetConfig
 from src.config.stages import EvaluateConfig
 from src.evaluation.evaluate import evaluate
-from src.evaluation.inputs.aligned import TestSet
 from src.evaluation.report.examples import differing_pictures
-from src.evaluation.report.page import PageDataset, PageSetting, save_page
+from src.evaluation.report.page import PageSetting, save_page
 from tests.evaluation.synthetic import write_outputs
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -73,7 +73,11 @@ def test_figures_of_an_earlier_evaluation_are_not_shown(tmp_path):
 def test_names_are_escaped(tmp_path):
     row = {"header": ["method"], "rows": [["<script>alert(1)</script>"]]}
     setting = PageSetting("a <b> & c", "slug", [row], ["1 < 2"])
-    save_page(tmp_path / "report.html", "<title>", [PageDataset("<i>", [setting], [], {"slug": []})])
+    save_page(
+        tmp_path / "report.html",
+        "<title>",
+        [{"name": "<i>", "settings": [setting], "figures": [], "curves": {"slug": []}}],
+    )
     page = (tmp_path / "report.html").read_text()
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
@@ -117,7 +121,7 @@ def test_pictures_by_hand():
     targets = np.array([[1, 0], [1, 0], [1, 0], [0, 0], [0, 1]], np.uint8)
     first = np.array([[0.1, 0.9], [0.9, 0.1], [0.1, 0.9], [0.5, 0.5], [0.1, 0.9]])
     second = np.array([[0.9, 0.1], [0.8, 0.1], [0.9, 0.1], [0.5, 0.5], [0.9, 0.1]])
-    test = TestSet(item_id, np.array(["cat", "dog"]), targets, item_id, "run")
+    test = Predictions(item_id, np.array(["cat", "dog"]), first, targets, item_id)
     better, worse = differing_pictures(test, {"first": first, "second": second}, Everything())
     assert [picture.item_id for picture in better] == ["better"]
     assert [picture.item_id for picture in worse] == ["worse"]

@@ -3,36 +3,29 @@
 import numpy as np
 import pytest
 
-from src.evaluation.statistics.bootstrap import (
-    Resampled,
-    draw_group_counts,
-    estimate,
-    mean_of,
-    paired_bootstrap,
-    resample_map,
-)
+from src.evaluation.inputs.aligned import PairedFold
+from src.evaluation.statistics.bootstrap import draw_group_counts, estimate, paired_bootstrap, resample_map
 from src.evaluation.statistics.metrics import mean_average_precision
-from src.evaluation.statistics.paired_fold import PairedFold
 from tests.evaluation.synthetic import simulate_fold
 
 
 def test_interval_holds_the_estimate_in_its_middle_and_keeps_the_replicates_shape():
     # replicates that all exceed the estimate, evenly from .5 to .7: their spread counts, not where they lie
-    result = estimate(Resampled(0.2, np.linspace(0.5, 0.7, 1001)), 0.95)
+    result = estimate(np.r_[0.2, np.linspace(0.5, 0.7, 1001)], 0.95)
     np.testing.assert_allclose([result.low, result.high], [0.2 - 0.095, 0.2 + 0.095], atol=1e-9)
     skewed = np.random.default_rng(3).exponential(size=4000)
-    result = estimate(Resampled(0.0, skewed / 10), 0.9)
+    result = estimate(np.r_[0.0, skewed / 10], 0.9)
     low, high = np.quantile(skewed, [0.05, 0.95]) - skewed.mean()
     np.testing.assert_allclose([result.low, result.high], [low / 10, high / 10], atol=1e-12)
 
 
 def test_interval_ends_where_the_statistic_does():
     replicates = np.linspace(-0.5, 0.5, 101)
-    difference, value = estimate(Resampled(-0.9, replicates), 0.95), estimate(Resampled(0.1, replicates), 0.95, 0.0)
+    difference, value = estimate(np.r_[-0.9, replicates], 0.95), estimate(np.r_[0.1, replicates], 0.95, 0.0)
     assert (difference.low, difference.high) == (-1, pytest.approx(-0.425))
     assert (value.low, value.high) == (0, pytest.approx(0.575))
     with pytest.raises(ValueError, match=r"confidence_level between 0 and 1, but got 95; 0.95 is usual"):
-        estimate(Resampled(0.2, replicates), 95)
+        estimate(np.r_[0.2, replicates], 95)
 
 
 def test_equal_methods_give_an_interval_of_no_width():
@@ -55,7 +48,7 @@ def test_replicates_equal_the_metric_on_drawn_rows():
     scores = fold.scores_candidate[0]
     resampled = resample_map(fold.targets, scores, fold.image_group, 5, seed=7)
     (draws,) = draw_group_counts(fold.image_group, 5, np.random.default_rng(7))
-    for counts, value in zip(draws, resampled.replicates, strict=True):
+    for counts, value in zip(draws, resampled[1:], strict=True):
         rows = np.repeat(np.arange(40), counts)
         assert value == pytest.approx(mean_average_precision(fold.targets[rows], scores[rows]), abs=1e-12)
 
@@ -112,10 +105,6 @@ def test_wrong_arguments_are_refused():
     fold = simulate_fold(np.random.default_rng(0))
     with pytest.raises(ValueError, match="n_resamples of at least 2, but got 1"):
         paired_bootstrap([fold], rng=np.random.default_rng(0), n_resamples=1)
-    with pytest.raises(ValueError, match="same seeds, at least one, for both methods, but got 1 and 0 runs"):
-        PairedFold(fold.targets, fold.image_group, fold.scores_baseline, [])
-    with pytest.raises(ValueError, match="one image group for each of 100 items"):
-        PairedFold(fold.targets, fold.image_group[1:], fold.scores_baseline, fold.scores_candidate)
 
 
 @pytest.mark.slow
@@ -135,6 +124,6 @@ def test_intervals_cover_the_true_values(prevalence):
         folds = [simulate() for _ in range(2)]
         difference = paired_bootstrap(folds, rng=rng, n_resamples=400)
         runs = [resample_map(f.targets, f.scores_baseline[0], f.image_group, 400, seed=k) for k, f in enumerate(folds)]
-        single = estimate(mean_of(runs), 0.95, lowest=0.0)
+        single = estimate(np.mean(runs, axis=0), 0.95, lowest=0.0)
         covered += [difference.low <= new - old <= difference.high, single.low <= old <= single.high]
     assert ((covered / n_simulations >= 0.93) & (covered / n_simulations <= 0.97)).all(), covered / n_simulations

@@ -5,12 +5,11 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from src.evaluation.statistics.metrics import (
+    MEASURES,
     average_precision,
-    is_single_label,
     mean_average_precision,
     micro_average_precision,
     recall_at_k,
-    top1_accuracy,
 )
 
 
@@ -80,11 +79,10 @@ def test_recall_at_k_by_hand():
 def test_top1_accuracy_by_hand():
     targets = np.eye(3)[[0, 1, 2, 2]]
     scores = np.array([[0.9, 0.1, 0.0], [0.5, 0.2, 0.1], [0.0, 0.1, 0.7], [0.4, 0.1, 0.4]])
-    assert top1_accuracy(targets, scores) == pytest.approx((1 + 0 + 1 + 0.5) / 4)
-    assert is_single_label(targets)
-    assert not is_single_label(np.array([[1, 1], [0, 1]]))
-    with pytest.raises(ValueError, match="exactly one label for every item, but got items with 1 to 2"):
-        top1_accuracy(np.array([[1, 1], [0, 1]]), np.zeros((2, 2)))
+    top1 = MEASURES["top1_accuracy"]
+    assert top1.compute(targets, scores) == pytest.approx((1 + 0 + 1 + 0.5) / 4)  # two tied best classes count half
+    assert top1.is_defined(targets)
+    assert not top1.is_defined(np.array([[1, 1], [0, 1]]))
 
 
 @pytest.mark.parametrize(

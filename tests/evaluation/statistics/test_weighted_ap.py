@@ -9,6 +9,13 @@ from src.evaluation.statistics.metrics import average_precision
 from src.evaluation.statistics.weighted_ap import PresortedScores
 
 
+def average_precisions(targets, scores, weights):
+    """Of each class, [n_weightings, n_classes]."""
+    columns = [slice(n, n + 1) for n in range(targets.shape[1])]
+    each = [PresortedScores(targets[:, n], scores[:, n]).mean_average_precision(weights) for n in columns]
+    return np.stack(each, axis=1)
+
+
 def _random_case(seed: int, ties: bool, n_items: int = 80, n_classes: int = 6):
     rng = np.random.default_rng(seed)
     targets = rng.random((n_items, n_classes)) < np.linspace(0.05, 0.6, n_classes)
@@ -23,9 +30,8 @@ def test_agrees_with_scikit_learn_on_repeated_rows(seed, ties, monkeypatch):
     monkeypatch.setattr(weighted_ap, "_REPLICATES_AT_ONCE", 3)  # chunks must not matter
     monkeypatch.setattr(weighted_ap, "_ENTRIES_PER_BLOCK", 200)  # nor blocks of classes
     targets, scores, weights = _random_case(seed, ties)
-    presorted = PresortedScores(targets, scores)
-    values = presorted.average_precision(weights)
-    means = presorted.mean_average_precision(weights)
+    values = average_precisions(targets, scores, weights)
+    means = PresortedScores(targets, scores).mean_average_precision(weights)
     for row, weight in enumerate(weights):
         repeated = np.repeat(np.arange(len(targets)), weight)
         present = targets[repeated].any(axis=0)
@@ -40,15 +46,15 @@ def test_agrees_with_scikit_learn_on_repeated_rows(seed, ties, monkeypatch):
 @pytest.mark.parametrize("ties", [False, True])
 def test_unit_weights_give_the_plain_metric(ties):
     targets, scores, _ = _random_case(9, ties)
-    values = PresortedScores(targets, scores).average_precision(np.ones((1, len(targets)), dtype=int))
+    values = average_precisions(targets, scores, np.ones((1, len(targets)), dtype=int))
     np.testing.assert_allclose(values[0], average_precision(targets, scores), atol=1e-12)
 
 
 def test_weights_by_hand():
     presorted = PresortedScores(np.array([[1], [0], [1]]), np.array([[3.0], [2.0], [1.0]]))
     # weights 2, 3, 1: positives at the end of 2 and of 6 drawn; (2 * 2/2 + 1 * 3/6) / 3; without the negative: 1
-    values = presorted.average_precision(np.array([[2, 3, 1], [1, 0, 5], [0, 1, 0]]))
-    np.testing.assert_allclose(values[:, 0], [2.5 / 3, 1.0, np.nan])
+    values = presorted.mean_average_precision(np.array([[2, 3, 1], [1, 0, 5], [0, 1, 0]]))
+    np.testing.assert_allclose(values, [2.5 / 3, 1.0, np.nan])
 
 
 def test_a_class_or_replicate_without_weighted_positives_is_excluded():
@@ -60,11 +66,9 @@ def test_a_class_or_replicate_without_weighted_positives_is_excluded():
 
 def test_weights_beyond_sixteen_bits_are_summed_exactly():
     targets, scores, weights = _random_case(3, ties=True)
-    presorted = PresortedScores(targets, scores)
     # AP depends on ratios of weights only
-    np.testing.assert_allclose(
-        presorted.average_precision(weights * 10_000), presorted.average_precision(weights), atol=1e-12
-    )
+    large, small = (average_precisions(targets, scores, factor * weights) for factor in (10_000, 1))
+    np.testing.assert_allclose(large, small, atol=1e-12)
 
 
 @pytest.mark.parametrize(

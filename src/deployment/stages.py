@@ -1,10 +1,22 @@
-"""The stage ``main_use_model.py``: labels of new images, or an exported model."""
+"""The stages ``main_predict_testset.py`` and ``main_use_model.py``; only what they use is imported."""
 
 from typing import Any
 
-from src.config.stages import UseConfig
+from src.config.stages import PredictConfig, UseConfig
 from src.errors import ConfigError
 from src.machine import keep_freed_memory
+
+
+def predict(cfg: PredictConfig) -> dict[str, Any]:
+    """Predict the test set of a study's finished runs, with ``fusion`` also from interactions."""
+    keep_freed_memory()
+    if cfg.fusion:
+        from src.deployment.fusion import predict_fusion
+
+        return predict_fusion(cfg)
+    from src.classifiers.predict import predict_testset
+
+    return predict_testset(cfg)
 
 
 def use_model(cfg: UseConfig) -> dict[str, Any]:
