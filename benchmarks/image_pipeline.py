@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
@@ -34,7 +35,7 @@ def prepare() -> None:
         coarse = Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8))
         coarse.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(FOLDER / "images" / name, quality=90)
     cfg = TabularConfig(name="benchmark", images_dir=str(FOLDER / "images"), store_size=256)
-    write_store(FOLDER / "store", {name: name for name in names}, cfg, None)
+    write_store(FOLDER / "store", pd.DataFrame({"item_id": names, "path": names}), cfg, None)
 
 
 class Files(Dataset):
@@ -82,7 +83,7 @@ def ours() -> tuple[float, float]:
         for rows in order.split(BATCH):
             boxes = random_resized_crop_boxes(heights[rows], widths[rows], cfg.scale, cfg.ratio, generator)
             flip = torch.rand(len(rows), generator=generator) < cfg.horizontal_flip
-            images = crop_batch(store, rows.numpy(), boxes, CROP, flip)
+            images = crop_batch(store.read, rows.numpy(), boxes, CROP, flip)
             color_augment(images, cfg, generator).sub_(mean).div_(std).sum()
 
     epoch()

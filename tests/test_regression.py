@@ -40,7 +40,7 @@ def numbers(tmp_path):
 
 @pytest.mark.slow
 def test_numbers_are_learned_and_methods_compared(numbers):
-    assert numbers.run("prepare_dataset")["labelled_images"] == 117
+    assert numbers.run("prepare_dataset")["labelled_items"] == 117
     assert numbers.run("train_recommender")["pre_check"].keys() == {"n_items"}
     for method, *more in (("image_only",), ("mtl_uniform", "alpha=0.1"), ("sequential",)):
         metrics = numbers.classify(method, "epochs=6", *more)
@@ -78,5 +78,5 @@ def test_a_cell_that_is_no_number_is_named(numbers):
     table = pd.read_csv(path, dtype=str)
     table.loc[5, "area"] = "large"
     table.to_csv(path, index=False)
-    with pytest.raises(DataError, match="column area should hold numbers or nothing, but row 6 holds 'large'"):
+    with pytest.raises(DataError, match=r"column 'area' should hold numbers, but 1 row.* such as 'large'"):
         numbers.run("prepare_dataset")

@@ -43,18 +43,14 @@ class FoldData:
             regression) of test items are withheld (null). Items without image are ``context``: they train CF models
             and nothing else.
         train_interactions: ``user_idx, item_idx`` of train and context items only; ``item_idx`` is a row of ``items``.
-        label_names: The N labels, in the order of all label columns.
-        images_digest: SHA-256 of the image store's files.
-        images_dir: Folder of the image store.
-        task: Whether classes or numbers are predicted.
     """
 
     items: pd.DataFrame
     train_interactions: pd.DataFrame
-    label_names: list[str]
-    images_digest: str
-    images_dir: Path
-    task: str = CLASSIFICATION
+    label_names: list[str]  # N, in the order of all label columns
+    images_digest: str  # SHA-256 of the image store's files
+    images_dir: Path  # folder of the image store
+    task: str = CLASSIFICATION  # or REGRESSION
 
     def split(self, name: str) -> pd.DataFrame:
         """The items of one split, in the order of the item table."""
@@ -73,11 +69,11 @@ class FoldData:
     @cached_property
     def items_digest(self) -> str:
         """SHA-256 of the items and labels that classifiers of this fold see."""
-        texts = {
-            name: self.items[name].map(lambda cell: "\x1d" if cell is None else "\x1e".join(map(str, cell)))
-            for name in ("labels", "values")
-        }
-        return content_hash([_digest(self.items.assign(**texts)), self.label_names, self.images_digest])
+        items = self.items.reset_index(drop=True)
+        for name in ("labels", "values"):
+            items[name] = items[name].map(lambda cell: "\x1d" if cell is None else "\x1e".join(map(str, cell)))
+        rows = hashlib.sha256(pd.util.hash_pandas_object(items).to_numpy().tobytes()).hexdigest()
+        return content_hash([rows, self.label_names, self.images_digest])
 
     def targets(self, items: pd.DataFrame) -> np.ndarray:
         """Multi-hot labels of ``items``, or their values, [n, N] float32; all zero where labels are unknown."""
@@ -92,19 +88,18 @@ class FoldData:
         if self.task != CLASSIFICATION:
             raise ConfigError(f"{what} is about classes, but dataset.value_columns asks for numbers.")
 
+    def require_labels(self, what: str) -> None:
+        """Raise ``ConfigError`` where the dataset has no labels, which ``what`` needs."""
+        if not self.label_names:
+            raise ConfigError(f"{what} needs labels, but the dataset has none; only CF models do without.")
+
 
 def open_fold(prepared_dir: Path, fold: int, leaks: Sequence[str] = ()) -> FoldData:
     """Read a prepared dataset as one fold's training stages may see it.
 
-    Args:
-        prepared_dir: Folder of the prepared dataset.
-        fold: Its number.
-        leaks: What is seen although it should not be, to measure what the original implementation gained by it: test
-            items stand in for the validation items, so that they choose the epoch; or the interactions of held-out
-            items stay in CF training.
-
-    Raises:
-        ArtifactError: The dataset is not prepared, or its files are damaged.
+    ``leaks`` names what is seen although it should not be, to measure what the original implementation gained by it:
+    test items stand in for the validation items, so that they choose the epoch; or the interactions of held-out items
+    stay in CF training. Raises ``ArtifactError`` where the dataset is not prepared, or its files are damaged.
     """
     manifest = load_manifest(prepared_dir)
     items, all_interactions = load_items(prepared_dir, fold), load_interactions(prepared_dir)
@@ -113,10 +108,9 @@ def open_fold(prepared_dir: Path, fold: int, leaks: Sequence[str] = ()) -> FoldD
     items, interactions = withhold(items, all_interactions)
     if HELD_OUT_INTERACTIONS in leaks:
         interactions = all_interactions
-    images = {name: digest for name, digest in manifest["files"].items() if name.startswith(f"{IMAGES_DIR}/")}
+    digest = content_hash({k: v for k, v in manifest["files"].items() if k.startswith(f"{IMAGES_DIR}/")})
     label_names = load_json(prepared_dir / LABELS_FILE)
-    images_dir = prepared_dir / IMAGES_DIR
-    return FoldData(items, interactions, label_names, content_hash(images), images_dir, manifest["task"])
+    return FoldData(items, interactions, label_names, digest, prepared_dir / IMAGES_DIR, manifest["task"])
 
 
 def withhold(items: pd.DataFrame, interactions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -142,13 +136,16 @@ def load_manifest(prepared_dir: Path) -> dict[str, Any]:
 def load_items(prepared_dir: Path, fold: int) -> pd.DataFrame:
     """All items with their ``split`` in ``fold``, labels included: for predict and evaluate, never for training."""
     items = load_table(prepared_dir / ITEMS_FILE, ITEM_COLUMNS)
-    split = split_of_parts(items["part"].to_numpy(), fold)
-    split = np.where(items["image_path"].isna(), CONTEXT, split)
-    lists = {
-        name: items[name].map(lambda cell: None if cell is None else list(cell)).astype(object)
-        for name in ("labels", "values")
-    }
-    return items.drop(columns="part").assign(**lists, split=split)
+    split = np.where(taking_part(items), split_of_parts(items["part"].to_numpy(), fold), CONTEXT)
+    for name in ("labels", "values"):
+        items[name] = items[name].map(lambda cell: None if cell is None else list(cell)).astype(object)
+    return items.drop(columns="part").assign(split=split)
+
+
+def taking_part(items: pd.DataFrame) -> pd.Series:
+    """Which items are split into train, val and test: those with an image; where none has one, all."""
+    has_image = items["image_path"].notna()
+    return has_image | (not has_image.any())
 
 
 def load_interactions(prepared_dir: Path) -> pd.DataFrame:
@@ -182,8 +179,3 @@ def multi_hot(labels: pd.Series, label_names: list[str]) -> np.ndarray:
         for name in names if names is not None else ():
             targets[row, column[name]] = 1.0
     return targets
-
-
-def _digest(table: pd.DataFrame) -> str:
-    hashes = pd.util.hash_pandas_object(table.reset_index(drop=True), index=True).to_numpy()
-    return hashlib.sha256(hashes.tobytes()).hexdigest()

@@ -12,7 +12,7 @@ from PIL import Image
 
 from src.config.datasets import TabularConfig
 from src.data.images.decode import RefusedImageError
-from src.data.images.files import load_image
+from src.data.images.store import load_image
 from src.data.preparation.catalog import clean_items, filter_labels, merge_rare_labels
 from src.data.sources import get_source
 from src.data.sources.raw import downloaded_path
@@ -67,7 +67,7 @@ def check_contract(cfg):
     except UserError:
         return False
     assert items["item_id"].is_unique
-    for item, path, labels, _ in raw.items.itertuples(index=False):
+    for item, path, labels, *_ in raw.items.itertuples(index=False):
         assert isinstance(item, str)
         assert path is None or isinstance(path, str) or path != path
         assert labels is None or (labels == sorted(set(labels)) and "" not in labels)

@@ -12,8 +12,7 @@ import pytest
 from src.config.datasets import TabularConfig
 from src.config.stages import PrepareConfig
 from src.data.images.decode import RefusedImageError
-from src.data.images.files import load_image
-from src.data.images.store import ImageStore
+from src.data.images.store import ImageStore, load_image
 from src.data.preparation.prepare import prepare_dataset
 from src.data.sources.raw import downloaded_path
 from src.errors import ConfigError, DataError

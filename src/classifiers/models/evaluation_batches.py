@@ -53,7 +53,7 @@ class CentreCrops:
     def __call__(self, rows: np.ndarray) -> Tensor:
         """Crop the images in ``rows``."""
         heights, widths = torch.from_numpy(self.store.heights[rows]), torch.from_numpy(self.store.widths[rows])
-        return crop_batch(self.store, rows, center_crop_boxes(heights, widths, self.eval_crop), self.image_size)
+        return crop_batch(self.store.read, rows, center_crop_boxes(heights, widths, self.eval_crop), self.image_size)
 
 
 def batch_loader(batches: Dataset, *, sampler: Sampler[int] | None = None, num_workers: int = 0) -> DataLoader:

@@ -84,7 +84,7 @@ class RandomCrops:
         cfg = self.augmentation
         boxes = random_resized_crop_boxes(heights, widths, cfg.scale, cfg.ratio, generator)
         flip = torch.rand(len(rows), generator=generator) < cfg.horizontal_flip
-        return crop_batch(self.store, rows[shard], boxes[shard], self.image_size, flip[shard])
+        return crop_batch(self.store.read, rows[shard], boxes[shard], self.image_size, flip[shard])
 
 
 def n_unlabelled_images(cfg: ClassifierTrainingConfig, n_labelled: int, n_unlabelled: int) -> int:

@@ -6,10 +6,10 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 import requests
 from filelock import FileLock
@@ -17,19 +17,20 @@ from tqdm import tqdm
 
 from src.config.datasets import DatasetConfig
 from src.config.stages import DownloadConfig
-from src.data.download.fetch import Fetched, FetchError, Wanted, fetch, hash_file, open_session, verify
+from src.data.download.fetch import FetchError, Wanted, fetch, open_session
 from src.data.download.records import RECORDS_FILE, Record, Records
 from src.data.images.decode import RefusedImageError
-from src.data.images.files import load_image
+from src.data.images.store import load_image
 from src.data.sources import get_source
 from src.data.sources.raw import RawTables
 from src.data.tables.engine import open_engine
 from src.errors import ConfigError, DataError
+from src.files import sha256_of_file
+from src.machine import map_in_order
 
 logger = logging.getLogger(__name__)
 
-FILE_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
-AT_A_TIME = 1024
+FILE_ADDRESS = re.compile(r"https?://[^?#\s]+/([A-Za-z0-9][\w.-]*)([?#].*)?", re.ASCII)
 UNPACKING = ".unpack."  # begins the name of the folder where an archive is unpacked
 
 
@@ -46,150 +47,126 @@ def download_dataset(dataset: DatasetConfig, cfg: DownloadConfig) -> None:
     raw_dir = Path(dataset.raw_dir)
     raw_files = name_files(dataset.raw_urls)
     raw_dir.mkdir(parents=True, exist_ok=True)
-    with (
-        FileLock(raw_dir / f"{RECORDS_FILE}.lock"),
-        Records(raw_dir / RECORDS_FILE) as records,
-        open_session(cfg) as session,
-    ):
-        fetcher = _Fetcher(session, dataset, cfg, records)
-        for name, url in raw_files.items():
-            fetcher.raw_file(name, url)
-        source = get_source(dataset.source)
-        with open_engine(source.raw_files(dataset), raw_dir) as engine:
-            raw: RawTables = source.read(dataset, engine)
-        if not raw.image_urls and not dataset.raw_urls:
-            raise DataError(f"Nothing of {dataset.name} can be downloaded. {dataset.obtain}")
-        fetcher.images(raw.image_urls)
-        logger.info("Downloads of %s: %s", dataset.name, records.summary())
+    with FileLock(raw_dir / f"{RECORDS_FILE}.lock"), open_session(cfg) as session:
+        fetcher = _Fetcher(session, cfg, Records(raw_dir / RECORDS_FILE))
+        try:
+            for name, url in raw_files.items():
+                fetcher.raw_file(raw_dir / name, url, dataset.obtain)
+            source = get_source(dataset.source)
+            with open_engine(source.raw_files(dataset), raw_dir) as engine:
+                raw: RawTables = source.read(dataset, engine)
+            if not raw.image_urls and not dataset.raw_urls:
+                raise DataError(f"Nothing of {dataset.name} can be downloaded. {dataset.obtain}")
+            if dataset.has_images:
+                fetcher.images(raw.image_urls, Path(str(dataset.images_dir)), dataset)
+        finally:
+            fetcher.records.save()
+        logger.info("Downloads of %s: %s", dataset.name, fetcher.records.summary())
 
 
 def name_files(urls: Iterable[str]) -> dict[str, str]:
     """Addresses of raw files by the file names that they end in; raises ``ConfigError`` when one cannot be used."""
     files: dict[str, str] = {}
     for url in urls:
-        try:
-            name = PurePosixPath(urlsplit(url).path).name
-        except ValueError:  # not an address
-            name = ""
-        if not FILE_NAME.fullmatch(name):
+        match = FILE_ADDRESS.fullmatch(url)
+        if match is None:
             raise ConfigError(f"An address in dataset.raw_urls should end in a plain file name, but is {url!r}.")
-        if name in files:
-            raise ConfigError(f"dataset.raw_urls should end in different file names, but two of them end in {name}.")
-        files[name] = url
+        if files.setdefault(match[1], url) is not url:
+            raise ConfigError(f"dataset.raw_urls should end in different file names, but two end in {match[1]}.")
     return files
 
 
+@dataclass(frozen=True)
 class _Fetcher:
-    def __init__(
-        self, session: requests.Session, dataset: DatasetConfig, cfg: DownloadConfig, records: Records
-    ) -> None:
-        self.session, self.dataset, self.cfg, self.records = session, dataset, cfg, records
+    session: requests.Session
+    cfg: DownloadConfig
+    records: Records
 
-    def raw_file(self, name: str, url: str) -> None:
-        target = Path(self.dataset.raw_dir) / name
-        wanted = Wanted(self.cfg.max_file_bytes, check_archive, resume=True, sha256=self._expected(name))
+    def raw_file(self, target: Path, url: str, how: str) -> None:
         logger.info("Obtaining %s from %s", target, url)
-        record = self._obtain(name, url, target, wanted)
+        wanted = Wanted(self.cfg.max_file_bytes, partial(check_archive, kind=target.suffix), resume=True)
+        record = self.obtain(target.name, url, target.parent, wanted)
         if record is None or record.reason is not None:
             reason = "not in the frozen record" if record is None else record.reason
             raise DataError(
-                f"{url} should give a whole {name}, but does not: {reason}. Run the same command again later, or get "
-                f"it by hand. {self.dataset.obtain}"
+                f"{url} should give a whole {target.name}, but does not: {reason}. Run the same command again later, "
+                f"or get it by hand. {how}"
             )
         if target.suffix == ".zip":
             unpack(target, self.cfg.max_file_bytes)
 
-    def images(self, urls: Mapping[str, str]) -> None:
-        Path(self.dataset.images_dir).mkdir(parents=True, exist_ok=True)
-        missing_from_record = 0
-        with (
-            ThreadPoolExecutor(self.cfg.workers) as pool,
-            tqdm(total=len(urls), desc="downloads", unit="image", disable=None) as progress,
-        ):
-            try:
-                entries = sorted(urls.items())
-                for start in range(0, len(entries), AT_A_TIME):
-                    for record in pool.map(lambda entry: self._image(*entry), entries[start : start + AT_A_TIME]):
-                        missing_from_record += record is None
-                        progress.update()
-            finally:
-                pool.shutdown(cancel_futures=True)
-        if missing_from_record:
-            logger.warning("%d image(s) are not in the frozen record and were left out.", missing_from_record)
+    def images(self, urls: Mapping[str, str], folder: Path, dataset: DatasetConfig) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        wanted = Wanted(self.cfg.max_image_bytes, partial(_check_image, dataset), self.cfg.image_seconds)
+        done = map_in_order(lambda one: self.obtain(*one, folder, wanted), sorted(urls.items()), self.cfg.workers)
+        progress = tqdm(done, "downloads", len(urls), unit="image", disable=None)
+        unlisted = sum(record is None for _, record in progress)
+        if unlisted:
+            logger.warning("%d image(s) are not in the frozen record and were left out.", unlisted)
 
-    def _image(self, path: str, url: str) -> Record | None:
-        def check(part: Path) -> None:
-            try:
-                load_image(part, self.dataset)
-            except RefusedImageError as refused:
-                raise FetchError(str(refused), permanent="damaged" not in str(refused)) from refused
-
-        wanted = Wanted(self.cfg.max_image_bytes, check, self.cfg.image_seconds, sha256=self._expected(path))
-        return self._obtain(path, url, Path(self.dataset.images_dir) / path, wanted)
-
-    def _obtain(self, path: str, url: str, target: Path, wanted: Wanted) -> Record | None:
+    def obtain(self, path: str, url: str, folder: Path, wanted: Wanted) -> Record | None:
         """Outcome for one file, from the record where it is settled; None: not in the frozen record."""
-        known = self.records.get(path)
-        if self.cfg.frozen and known is None:
-            return None
-        if known is not None and self._is_settled(known, target):
+        known, target, frozen = self.records.get(path), folder / path, self.cfg.frozen
+        if frozen and (known is None or known.sha256 is None):
             return known
+        there = target.is_file()
+        if known is not None and not frozen:
+            whole = there and target.stat().st_size == known.n_bytes
+            if whole if known.reason is None else known.permanent and not there:
+                return known
+        same = replace(wanted, check=partial(_check_same, wanted.check, None if known is None else known.sha256))
         try:
-            present = _present(target, wanted) if known is None or known.reason is not None else None
-            fetched = present or fetch(self.session, url, target, wanted, self.cfg)
-            record = Record(path, url, fetched.sha256, fetched.n_bytes)
+            if not (there and _passes(target, same)):  # put there by hand, or fetched just before a kill
+                fetch(self.session, url, target, same if frozen else wanted, self.cfg)
+            record = Record(path, url, sha256_of_file(target), target.stat().st_size)
         except FetchError as error:
-            if self.cfg.frozen and known is not None:  # what it should be stays in the record
-                record = Record(path, url, known.sha256, known.n_bytes, str(error))
-            else:
-                record = Record(path, url, reason=str(error), permanent=error.permanent)
+            failed = known if frozen and known else Record(path, url, permanent=error.permanent)
+            record = replace(failed, reason=str(error))
         self.records.add(record)
         return record
 
-    def _is_settled(self, known: Record, target: Path) -> bool:
-        if known.reason is None and target.is_file():
-            if self.cfg.frozen:
-                return hash_file(target) == (known.sha256, known.n_bytes)
-            return target.stat().st_size == known.n_bytes
-        if self.cfg.frozen:
-            return known.sha256 is None
-        return known.permanent and not target.is_file()
 
-    def _expected(self, path: str) -> str | None:
-        known = self.records.get(path)
-        return known.sha256 if self.cfg.frozen and known is not None else None
-
-
-def _present(target: Path, wanted: Wanted) -> Fetched | None:
-    """A file that was put there by hand, or fetched just before a kill, where it is what is wanted."""
+def _passes(path: Path, wanted: Wanted) -> bool:
     try:
-        return verify(target, wanted) if target.is_file() else None
+        wanted.check(path)
     except FetchError:
-        return None
+        return False
+    return True
 
 
-def check_archive(path: Path) -> None:
-    """Read a ``.gz`` or ``.zip`` to its end; raises ``FetchError`` when it is damaged or something else."""
-    name = path.name.removesuffix(".part")
+def _check_same(check: Callable[[Path], None], sha256: str | None, path: Path) -> None:
+    check(path)
+    if sha256 not in (None, sha256_of_file(path)):
+        raise FetchError("content is not what the frozen record says", permanent=True)
+
+
+def _check_image(dataset: DatasetConfig, path: Path) -> None:
     try:
-        if name.endswith(".gz"):
+        load_image(path, dataset)
+    except RefusedImageError as refused:
+        raise FetchError(str(refused), permanent="damaged" not in str(refused)) from refused
+
+
+def check_archive(path: Path, kind: str) -> None:
+    """Read a ``.gz`` or ``.zip`` to its end; raises ``FetchError`` when it is damaged or something else."""
+    try:
+        if kind == ".gz":
             with gzip.open(path) as stream:
                 while stream.read(1 << 20):
                     pass
-        elif name.endswith(".zip"):
+        elif kind == ".zip":
             with zipfile.ZipFile(path) as archive:
                 damaged = archive.testzip()
             if damaged is not None:
                 raise zipfile.BadZipFile(damaged)
     except Exception as error:  # the readers raise many kinds on damaged archives; the cause is chained
-        raise FetchError("content is no whole archive", permanent=False) from error
+        raise FetchError("content is no whole archive") from error
 
 
 def unpack(archive_path: Path, max_bytes: int) -> None:
     """Unpack a zip file beside itself but for the folders and files that are there; no member leaves the folder.
 
-    Raises:
-        DataError: It would unpack to more than ``max_bytes``.
+    Raises ``DataError``: it would unpack to more than ``max_bytes``.
     """
     folder = archive_path.parent
     for leftover in folder.glob(f"{UNPACKING}*"):  # of a killed run
@@ -198,13 +175,8 @@ def unpack(archive_path: Path, max_bytes: int) -> None:
         size = sum(member.file_size for member in archive.infolist())
         if size > max_bytes:
             raise DataError(f"{archive_path} should unpack to at most {max_bytes} bytes, but would to {size}.")
-        missing = [member for member in archive.infolist() if not (folder / _top(member.filename)).exists()]
         with tempfile.TemporaryDirectory(prefix=UNPACKING, dir=folder) as temporary:
-            archive.extractall(temporary, missing)  # zipfile strips "..", drives and leading slashes
+            archive.extractall(temporary)  # zipfile strips "..", drives and leading slashes
             for entry in Path(temporary).iterdir():
-                entry.replace(folder / entry.name)
-
-
-def _top(member: str) -> str:
-    """The folder or file right below ``raw_dir`` that a member of an archive unpacks to."""
-    return next((part for part in member.split("/") if part not in ("", ".", "..")), "")
+                if not (folder / entry.name).exists():
+                    entry.replace(folder / entry.name)

@@ -2,16 +2,17 @@
 
 import json
 import threading
+import time
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from src.errors import DataError
 from src.files import save_text
 
 RECORDS_FILE = "downloads.jsonl"
+SAVED_EVERY_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -27,40 +28,20 @@ class Record:
 
 
 class Records:
-    """Outcomes by path, appended to ``downloads.jsonl`` as they come, so that a killed run loses none."""
+    """Outcomes by path, written whole every few seconds; what a kill loses is found again from the files."""
 
     def __init__(self, path: Path) -> None:
-        """Read earlier outcomes; a last line cut short by a kill is ignored.
-
-        Raises:
-            DataError: Another line is damaged.
-        """
-        self.path = path
-        self._lock = threading.Lock()
+        self._path, self._lock, self._saved = path, threading.Lock(), time.monotonic()
         self._by_path: dict[str, Record] = {}
-        lines = path.read_bytes().splitlines() if path.is_file() else []
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(path.read_bytes().splitlines() if path.is_file() else [], start=1):
             try:
-                self._keep(Record(**json.loads(line)))
+                record = Record(**json.loads(line))
             except (ValueError, TypeError) as error:
-                if number < len(lines):
-                    raise DataError(
-                        f"{path} should hold one record a line, but line {number} is damaged; mend it, or delete the "
-                        "file to check every download again."
-                    ) from error
-
-    def __enter__(self) -> Self:
-        """Open the file for new outcomes, after rewriting it without a damaged end."""
-        self._rewrite()
-        self._stream = self.path.open("a", encoding="utf-8")
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the file and sort it by path."""
-        self._stream.close()
-        self._rewrite()
+                raise DataError(
+                    f"{path} should hold one record a line, but line {number} is damaged; correct it, or delete the "
+                    "file to check every download again."
+                ) from error
+            self._by_path[record.path] = record
 
     def get(self, path: str) -> Record | None:
         """Outcome for a path, if there is one."""
@@ -69,25 +50,18 @@ class Records:
     def add(self, record: Record) -> None:
         """Keep an outcome, in place of an earlier one of the same path; safe from several threads."""
         with self._lock:
-            self._keep(record)
-            self._stream.write(_line(record))
-            self._stream.flush()
+            self._by_path[record.path] = record
+            if time.monotonic() - self._saved > SAVED_EVERY_S:
+                self.save()
+
+    def save(self) -> None:
+        """Write the file, sorted by path."""
+        records = [asdict(self._by_path[path]).items() for path in sorted(self._by_path)]
+        lines = (json.dumps({name: value for name, value in one if value not in (None, False)}) for one in records)
+        save_text(self._path, "".join(f"{line}\n" for line in lines))
+        self._saved = time.monotonic()
 
     def summary(self) -> dict[str, Any]:
         """Files obtained, and files not obtained by reason."""
-        records = self._by_path.values()
-        failed = Counter(record.reason for record in records if record.reason is not None)
-        return {
-            "obtained": sum(record.reason is None for record in records),
-            "not_obtained": dict(sorted((str(reason), count) for reason, count in failed.items())),
-        }
-
-    def _keep(self, record: Record) -> None:
-        self._by_path[record.path] = record
-
-    def _rewrite(self) -> None:
-        save_text(self.path, "".join(_line(self._by_path[path]) for path in sorted(self._by_path)))
-
-
-def _line(record: Record) -> str:
-    return json.dumps({k: v for k, v in asdict(record).items() if v not in (None, False)}) + "\n"
+        failed = Counter(str(record.reason) for record in self._by_path.values() if record.reason is not None)
+        return {"obtained": len(self._by_path) - failed.total(), "not_obtained": dict(sorted(failed.items()))}

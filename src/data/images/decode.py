@@ -31,20 +31,19 @@ class Limits(Protocol):
 
 
 def decode_image(content: bytes, limits: Limits) -> tuple[Image.Image, tuple[int, int]]:
-    """Decode a file's content.
+    """Decode a file's content, upright and RGB, for a JPEG perhaps smaller than it is; and the size that it declares.
 
-    Returns:
-        The image, upright and RGB, for a JPEG perhaps smaller than it is; and the size that the file declares.
-
-    Raises:
-        RefusedImageError: The file cannot be used; the message says why.
+    Raises ``RefusedImageError``: the file cannot be used; the message says why.
     """
     if not content:
         raise RefusedImageError("file is empty")
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            size = image.size
-            check_size(size, limits)
+            size = width, height = image.size
+            if width * height > limits.max_image_pixels:
+                raise RefusedImageError("image has too many pixels")
+            if min(size) < limits.min_image_side:
+                raise RefusedImageError("image is too small")
             if image.format == "JPEG":
                 image.draft(None, (DRAFT_FACTOR * limits.store_size, DRAFT_FACTOR * limits.store_size))
             upright = ImageOps.exif_transpose(image)  # decodes
@@ -59,20 +58,10 @@ def decode_image(content: bytes, limits: Limits) -> tuple[Image.Image, tuple[int
     return to_rgb(upright), size
 
 
-def check_size(size: tuple[int, int], limits: Limits) -> None:
-    """Refuse by the size that the file declares, before anything is decoded."""
-    width, height = size
-    if width * height > limits.max_image_pixels:
-        raise RefusedImageError("image has too many pixels")
-    if min(width, height) < limits.min_image_side:
-        raise RefusedImageError("image is too small")
-
-
 def to_rgb(image: Image.Image) -> Image.Image:
     """Convert any mode into RGB: transparency composited on white, 16 bits scaled to 8.
 
-    Raises:
-        RefusedImageError: The pixels have no agreed range (floating point).
+    Raises ``RefusedImageError``: the pixels have no agreed range (floating point).
     """
     if image.mode == "F":
         raise RefusedImageError("pixels are floating-point numbers")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from src.config.datasets import DatasetConfig
 from src.data.images.decode import RefusedImageError
-from src.data.images.files import load_image
+from src.data.images.store import load_image
 from src.data.images.transforms import center_crop_boxes, crop_batch
 from src.errors import DataError
 from src.machine import map_in_order
@@ -22,34 +22,17 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", "
 
 @dataclass(frozen=True)
 class NewBatch:
-    """Some image files.
+    """Some image files."""
 
-    Attributes:
-        paths: As they were given or found, [b].
-        errors: Why a file cannot be used, or None, [b].
-        images: Centre crops of the usable ones, in order, [k, 3, S, S] uint8.
-    """
-
-    paths: list[str]
-    errors: list[str | None]
-    images: Tensor
-
-
-class _Decoded:
-    def __init__(self, pixels: list[np.ndarray]) -> None:
-        self._pixels = pixels
-
-    def read(self, row: int) -> np.ndarray:
-        return self._pixels[row]
+    paths: list[str]  # as they were given or found, [b]
+    errors: list[str | None]  # why a file cannot be used, or None, [b]
+    images: Tensor  # centre crops of the usable ones, in order, [k, 3, S, S] uint8
 
 
 def find_images(source: Path) -> Iterator[Path]:
-    """Image files of a folder and those below it, or those that a text file lists, one a line; none is held in memory.
+    """Image files of a folder and those below it, or those that a text file lists, one a line, relative to its folder.
 
-    Lines of a list are relative to its folder. The order within a folder is the file system's.
-
-    Raises:
-        DataError: ``source`` is neither.
+    None is held in memory; the order within a folder is the file system's.
     """
     if source.is_dir():
         return _walk(source)
@@ -61,15 +44,9 @@ def find_images(source: Path) -> Iterator[Path]:
 def load_batches(
     source: Path, cfg: DatasetConfig, image_size: int, eval_crop: float, batch_size: int, n_threads: int
 ) -> Iterator[NewBatch]:
-    """Decode files in parallel and yield them in batches.
+    """Decode files in parallel and yield them in batches, cropped to ``eval_crop`` of the short side.
 
-    Args:
-        source: A folder or a list, as ``find_images`` takes it.
-        cfg: Sizes and limits of the images that the network was trained on.
-        image_size: Side of the crops, pixels.
-        eval_crop: Their share of the short side.
-        batch_size: Files a batch.
-        n_threads: Decoders.
+    Sizes and limits ``cfg`` are those of the images that the network was trained on.
     """
 
     def decode(path: Path) -> np.ndarray | str:
@@ -86,7 +63,7 @@ def load_batches(
         yield NewBatch(
             [str(path) for path, _ in batch],
             [result if isinstance(result, str) else None for _, result in batch],
-            crop_batch(_Decoded(pixels), np.arange(len(pixels)), boxes, image_size),
+            crop_batch(pixels.__getitem__, np.arange(len(pixels)), boxes, image_size),
         )
 
 

@@ -1,19 +1,20 @@
 """The image store: all images of a dataset, decoded once and kept as raw pixels in one memory-mapped file."""
 
+import hashlib
 import logging
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Self
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple, Self
 
 import numpy as np
+import pandas as pd
 from tqdm import tqdm
 
 from src.artifacts import ArrayArtifact, check_rows
 from src.config.datasets import DatasetConfig
-from src.data.images.decode import RefusedImageError
-from src.data.images.files import DecodedImage, load_image, resolve_image_path
+from src.data.images.decode import RefusedImageError, decode_image, fit
+from src.data.images.duplicates import difference_hash
 from src.errors import ArtifactError
 from src.files import atomic_path
 from src.machine import map_in_order, n_cores
@@ -21,14 +22,15 @@ from src.machine import map_in_order, n_cores
 logger = logging.getLogger(__name__)
 
 PIXELS_FILE, INDEX_FILE = "pixels.bin", "index.npz"
+FILE_COLUMNS = ("refused", "digest", "width", "height", "hash")
 
 
 @dataclass(frozen=True)
 class StoreIndex(ArrayArtifact):
     """Where each item's image lies in the pixel file.
 
-    ``item_id`` [n] str, ``offset`` [n] int64 (bytes), ``height`` and ``width`` [n] int32 (pixels), ``sha256`` [n] str
-    of the image file. Items with the same image share an offset.
+    ``item_id`` [n] str, ``offset`` [n] (bytes), ``height`` and ``width`` [n] (pixels), int64, and ``sha256`` [n] str of
+    the image file. Items with the same image share an offset.
     """
 
     item_id: np.ndarray
@@ -44,7 +46,7 @@ class StoreIndex(ArrayArtifact):
     @property
     def n_bytes(self) -> int:
         """Size that the pixel file must have."""
-        ends = self.offset + 3 * self.height.astype(np.int64) * self.width
+        ends = self.offset + 3 * self.height * self.width
         return int(ends.max(initial=0))
 
 
@@ -67,6 +69,11 @@ class ImageStore:
     @classmethod
     def open(cls, directory: Path) -> Self:
         """Open a store; raises ``ArtifactError`` when a file is missing, damaged, or not as long as the index says."""
+        if not directory.is_dir():
+            raise ArtifactError(
+                f"{directory} does not exist: the dataset was prepared without images, which this stage needs. Set "
+                "dataset.images_dir and prepare it again, or train CF models and method=cf2label, which need none."
+            )
         index = StoreIndex.load(directory / INDEX_FILE)
         path = directory / PIXELS_FILE
         size = path.stat().st_size if path.is_file() else None
@@ -90,9 +97,7 @@ class ImageStore:
         unknown = [str(item_id) for item_id in item_ids if item_id not in self._row]
         if unknown:
             shown = ", ".join(unknown[:5]) + (", ..." if len(unknown) > 5 else "")
-            raise ArtifactError(
-                f"{len(unknown)} item(s) have no image in {self.directory}: {shown}; prepare the dataset again."
-            )
+            raise ArtifactError(f"{len(unknown)} item(s) have no image in {self.directory}: {shown}; prepare it again.")
         return np.array([self._row[item_id] for item_id in item_ids], dtype=np.int64)
 
     def read(self, row: int) -> np.ndarray:
@@ -101,74 +106,65 @@ class ImageStore:
         return np.asarray(self._pixels[start : start + 3 * height * width]).reshape(height, width, 3)
 
 
-@dataclass
-class Contents:
-    """What became of the image files.
+class DecodedImage(NamedTuple):
+    """An image as it is stored, [H, W, 3] uint8; and its file's SHA-256, declared width and height, difference hash."""
 
-    Attributes:
-        digests: SHA-256 of each usable file, by path.
-        refused: Why each other file was refused, by path.
-        sizes: Width and height that a file declares, by SHA-256.
-        hashes: Difference hash, by SHA-256.
+    pixels: np.ndarray
+    digest: str
+    size: tuple[int, int]
+    lookalike_hash: int
+
+
+def resolve_image_path(images_dir: Path, image_path: str) -> Path:
+    """Find an image by its path, from ``images_dir`` or absolute.
+
+    Raises ``RefusedImageError``: the path leaves ``images_dir`` or leads nowhere.
     """
+    if image_path.startswith(("http://", "https://")):
+        raise RefusedImageError("is a web address: download the images first")
+    if "\0" in image_path:
+        raise RefusedImageError("path holds a NUL character")
+    relative = PurePosixPath(image_path.replace("\\", "/"))
+    if ".." in relative.parts:
+        raise RefusedImageError("path leaves images_dir")
+    path = images_dir / relative
+    try:
+        if not path.resolve().is_relative_to(images_dir.resolve()):
+            raise RefusedImageError("path leaves images_dir")
+        if not path.is_file():
+            raise RefusedImageError("file is missing")
+    except (OSError, RuntimeError, ValueError) as error:  # name too long, loop of links, no permission
+        raise RefusedImageError("path cannot be followed") from error
+    return path
 
-    digests: dict[str, str] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
-    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
-    hashes: dict[str, int] = field(default_factory=dict)
+
+def load_image(path: Path, cfg: DatasetConfig) -> DecodedImage:
+    """Read, decode, crop to the largest allowed aspect ratio, and resize the short side to ``cfg.store_size``.
+
+    Raises ``RefusedImageError``: the file cannot be used; the message says why.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RefusedImageError("file cannot be read") from error
+    rgb, size = decode_image(content, cfg)
+    return DecodedImage(fit(rgb, cfg), hashlib.sha256(content).hexdigest(), size, difference_hash(rgb))
 
 
-def write_store(
-    directory: Path, image_paths: Mapping[str, str], cfg: DatasetConfig, num_workers: int | None
-) -> Contents:
-    """Decode all images and write the store; each file is decoded once and each content stored once.
+def write_store(directory: Path, images: pd.DataFrame, cfg: DatasetConfig, num_workers: int | None) -> pd.DataFrame:
+    """Decode all images and write the store, whole; each file is decoded once and each content stored once.
 
-    Args:
-        directory: Folder to write to; both files appear in it only when whole.
-        image_paths: Path below ``cfg.images_dir`` of each item with an image, by item id.
-        cfg: Sizes and limits.
-        num_workers: Decoding threads (the decoders release the interpreter lock); None: one a core.
+    ``images`` have ``item_id`` and ``path``. The workers are threads, since decoders release the interpreter lock.
 
     Returns:
-        What became of each file.
+        What became of each file, by sorted path: why it was ``refused``, or null, and then the SHA-256 of its content
+        (``digest``), the ``width`` and ``height`` that it declares, and its difference ``hash``.
     """
-    images_dir = Path(cfg.images_dir)
+    images_dir = Path(str(cfg.images_dir))
     place: dict[str, tuple[int, int, int]] = {}  # offset, height, width by content
-    contents = Contents()
+    rows: list[tuple[Any, ...]] = []
     started, size = time.monotonic(), 0
-    paths = sorted(set(image_paths.values()))
-    with atomic_path(directory / PIXELS_FILE) as temporary, temporary.open("wb") as stream:
-        for path, image in _decode_all(images_dir, paths, cfg, num_workers or n_cores()):
-            if isinstance(image, str):
-                contents.refused[path] = image
-                continue
-            contents.digests[path] = image.digest
-            if image.digest not in place:
-                contents.sizes[image.digest] = image.size
-                contents.hashes[image.digest] = image.lookalike_hash
-                place[image.digest] = (size, *image.pixels.shape[:2])
-                size += stream.write(image.pixels.tobytes())
-    kept = sorted(item_id for item_id, path in image_paths.items() if path in contents.digests)
-    digests = [contents.digests[image_paths[item_id]] for item_id in kept]
-    places = np.array([place[digest] for digest in digests], dtype=np.int64).reshape(-1, 3)
-    index = StoreIndex(
-        item_id=np.array(kept, dtype=np.str_),
-        offset=places[:, 0],
-        height=places[:, 1].astype(np.int32),
-        width=places[:, 2].astype(np.int32),
-        sha256=np.array(digests, dtype=np.str_),
-    )
-    index.save(directory / INDEX_FILE)
-    seconds = time.monotonic() - started
-    rate = len(paths) / max(seconds, 1e-9)
-    logger.info("Stored %d of %d images: %.0f MB, %.0f a second.", len(contents.digests), len(paths), size / 1e6, rate)
-    return contents
-
-
-def _decode_all(
-    images_dir: Path, paths: list[str], cfg: DatasetConfig, num_workers: int
-) -> Iterator[tuple[str, DecodedImage | str]]:
-    """Yield each path with its image or the reason it was refused, in order, holding few images at a time."""
+    paths = sorted(set(images["path"]))
 
     def decode(path: str) -> DecodedImage | str:
         try:
@@ -176,5 +172,23 @@ def _decode_all(
         except RefusedImageError as reason:
             return str(reason)
 
-    decoded = map_in_order(decode, paths, num_workers)
-    yield from tqdm(decoded, total=len(paths), desc="images", unit="image", disable=None)
+    decoded = tqdm(map_in_order(decode, paths, num_workers or n_cores()), "images", len(paths), disable=None)
+    with atomic_path(directory / PIXELS_FILE) as temporary, temporary.open("wb") as stream:
+        for _, image in decoded:
+            if isinstance(image, str):
+                rows.append((image, None, None, None, None))
+                continue
+            rows.append((None, image.digest, *image.size, image.lookalike_hash))
+            if image.digest not in place:
+                place[image.digest] = (size, *image.pixels.shape[:2])
+                size += stream.write(image.pixels.tobytes())
+    files = pd.DataFrame(rows, pd.Index(paths, dtype=object), FILE_COLUMNS, dtype=object)
+    stored = images.assign(digest=images["path"].map(files["digest"])).dropna(subset="digest").sort_values("item_id")
+    offset, height, width = np.array([place[digest] for digest in stored["digest"]], dtype=np.int64).reshape(-1, 3).T
+    names, digests = stored["item_id"].to_numpy(np.str_), stored["digest"].to_numpy(np.str_)
+    StoreIndex(names, offset, height, width, digests).save(directory / INDEX_FILE)
+    rate = len(paths) / max(time.monotonic() - started, 1e-9)
+    logger.info(
+        "Stored %d of %d images: %.0f MB, %.0f a second.", files["digest"].count(), len(paths), size / 1e6, rate
+    )
+    return files

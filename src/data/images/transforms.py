@@ -6,7 +6,8 @@ the batch size alone.
 """
 
 import math
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -38,17 +39,9 @@ def check_store_size(store: ImageStore, image_size: int, eval_crop: float) -> No
 def random_resized_crop_boxes(
     heights: Tensor, widths: Tensor, scale: list[float], ratio: list[float], generator: torch.Generator
 ) -> Tensor:
-    """Draw one crop for each image, as torchvision's ``RandomResizedCrop`` does.
+    """Draw one crop (top, left, height, width) for each image, [B, 4] int64, as ``RandomResizedCrop`` does.
 
-    Args:
-        heights: Image heights, [B] pixels.
-        widths: Image widths, [B] pixels.
-        scale: Least and largest area of a crop, as share of the image.
-        ratio: Least and largest width to height; drawn uniformly in its logarithm.
-        generator: Sole source of randomness, on the CPU.
-
-    Returns:
-        Top, left, height and width, [B, 4] int64.
+    ``scale`` bounds the area of a crop as share of the image; ``ratio`` its width to height, uniform in the logarithm.
     """
     n_images = len(heights)
     heights, widths = heights.to(torch.int64), widths.to(torch.int64)
@@ -74,44 +67,32 @@ def _central_boxes(heights: Tensor, widths: Tensor, ratio: list[float]) -> Tenso
     aspect = widths / heights
     crop_width = torch.where(aspect > ratio[1], torch.round(heights * ratio[1]).to(torch.int64), widths)
     crop_height = torch.where(aspect < ratio[0], torch.round(widths / ratio[0]).to(torch.int64), heights)
-    top = torch.div(heights - crop_height, 2, rounding_mode="floor")
-    left = torch.div(widths - crop_width, 2, rounding_mode="floor")
-    return torch.stack([top, left, crop_height, crop_width], dim=1)
+    return torch.stack([(heights - crop_height) // 2, (widths - crop_width) // 2, crop_height, crop_width], dim=1)
 
 
 def center_crop_boxes(heights: Tensor, widths: Tensor, share: float) -> Tensor:
     """Square centre crops whose side is ``share`` of the short side: top, left, height, width, [B, 4] int64."""
     heights, widths = heights.to(torch.int64), widths.to(torch.int64)
     side = torch.round(torch.minimum(heights, widths) * share).to(torch.int64).clamp(min=1)
-    top = torch.div(heights - side, 2, rounding_mode="floor")
-    left = torch.div(widths - side, 2, rounding_mode="floor")
-    return torch.stack([top, left, side, side], dim=1)
+    return torch.stack([(heights - side) // 2, (widths - side) // 2, side, side], dim=1)
 
 
-class Pixels(Protocol):
-    """Images by row, such as ``ImageStore``."""
-
-    def read(self, row: int) -> np.ndarray:
-        """Pixels of one image, [H, W, 3] uint8."""
-
-
-def crop_batch(store: Pixels, rows: np.ndarray, boxes: Tensor, size: int, flip: Tensor | None = None) -> Tensor:
-    """Crop images and resize the crops, antialiased.
+def crop_batch(
+    read: Callable[[int], np.ndarray], rows: np.ndarray, boxes: Tensor, size: int, flip: Tensor | None = None
+) -> Tensor:
+    """Crop images and resize the crops, antialiased, to [B, 3, size, size] uint8.
 
     Args:
-        store: The images.
+        read: The pixels of an image by its row, [H, W, 3] uint8.
         rows: Their rows, [B].
         boxes: Top, left, height, width of each crop, [B, 4]; they must lie within the images.
         size: Side of the result, pixels.
         flip: Which images to mirror left to right, [B] bool; None: none.
-
-    Returns:
-        RGB images, [B, 3, size, size] uint8.
     """
     batch = torch.empty((len(rows), 3, size, size), dtype=torch.uint8)
     mirrored = [False] * len(rows) if flip is None else flip.tolist()
     for place, (row, (top, left, height, width)) in enumerate(zip(rows.tolist(), boxes.tolist(), strict=True)):
-        crop = torch.from_numpy(store.read(row)[top : top + height, left : left + width])
+        crop = torch.from_numpy(read(row)[top : top + height, left : left + width])
         image = crop.permute(2, 0, 1)[None]  # a channels-last view of the mapped file
         if (height, width) != (size, size):
             image = functional.interpolate(image, (size, size), mode="bilinear", antialias=True)
@@ -133,17 +114,11 @@ def draw_color_factors(n_images: int, cfg: AugmentationConfig, generator: torch.
     """Draw the factors of a batch as torchvision's ``ColorJitter`` does, uniformly; a greyscale image by chance."""
     uniform = torch.rand(5, n_images, generator=generator, device=generator.device)
 
-    def factor(row: int, spread: float) -> Tensor:
-        low = max(0.0, 1.0 - spread)
-        return low + (1.0 + spread - low) * uniform[row]
-
-    return ColorFactors(
-        factor(0, cfg.brightness),
-        factor(1, cfg.contrast),
-        factor(2, cfg.saturation),
-        (2.0 * uniform[3] - 1.0) * cfg.hue,
-        uniform[4] < cfg.grayscale,
-    )
+    spread = torch.tensor([cfg.brightness, cfg.contrast, cfg.saturation], device=generator.device)[:, None]
+    low = (1.0 - spread).clamp(min=0.0)
+    brightness, contrast, saturation = low + (1.0 + spread - low) * uniform[:3]
+    hue, grayscale = (2.0 * uniform[3] - 1.0) * cfg.hue, uniform[4] < cfg.grayscale
+    return ColorFactors(brightness, contrast, saturation, hue, grayscale)
 
 
 def color_augment(images: Tensor, cfg: AugmentationConfig, generator: torch.Generator) -> Tensor:
@@ -158,12 +133,7 @@ def apply_color(images: Tensor, factors: ColorFactors) -> Tensor:
     Where nothing is clipped, all but the hue equal torchvision's functions. The hue is rotated about the grey axis at
     constant luminance, not at constant value of HSV: linear, so the five steps are one 3 x 3 matrix and an offset.
 
-    Args:
-        images: RGB, [B, 3, H, W] uint8.
-        factors: One value an image for each change.
-
-    Returns:
-        The changed images, same shape, float in 0 to 1.
+    ``images`` are RGB, [B, 3, H, W] uint8; the result is float in 0 to 1.
     """
     device = images.device
     matrices = _color_matrices(factors).div_(255).to(device)

@@ -1,20 +1,19 @@
 """What a prepared dataset is made of: source, cleaning, image store, report."""
 
 import logging
-from collections import Counter
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from src.artifacts import IMAGES_DIR, ITEM_COLUMNS, ITEMS_FILE, LABELS_FILE, REPORT_FILE
 from src.config.stages import PrepareConfig
 from src.data.download.records import RECORDS_FILE, Records
-from src.data.images.store import write_store
+from src.data.images.store import FILE_COLUMNS, write_store
 from src.data.preparation.catalog import assign_groups, clean_items, count_labels, filter_labels, merge_rare_labels
-from src.data.preparation.interactions import write_interactions
+from src.data.preparation.interactions import warn_of_losses, write_interactions
 from src.data.preparation.label_figure import plot_items_per_label
-from src.data.preparation.report import describe_images, describe_items, render_report
-from src.data.preparation.statistics import describe
-from src.data.preparation.unmatched import warn_of_losses
+from src.data.preparation.report import describe_dataset, describe_images, describe_items, render_report
 from src.data.sources import get_source
 from src.data.sources.labels import warn_of_twins
 from src.data.sources.raw import RawTables
@@ -30,8 +29,7 @@ REPORT_TEXT, LABEL_FIGURE = "report.md", "items_per_label"
 def build_dataset(cfg: PrepareConfig, target: Path) -> dict[str, Any]:
     """Write all files but the manifest to ``target`` and return the report.
 
-    Raises:
-        DataError: A raw file is missing or not in the expected format, or nothing usable is left.
+    Raises ``DataError``: a raw file is missing or not in the expected format, or nothing usable is left.
     """
     dataset = cfg.dataset
     logger.info("Reading the tables of %s.", dataset.name)
@@ -45,38 +43,29 @@ def build_dataset(cfg: PrepareConfig, target: Path) -> dict[str, Any]:
     warn_of_losses(raw.dropped | pairs.dropped, pairs.n_read)
     warn_of_twins({name for names in items["labels"] if names is not None for name in names})
 
-    paths = {k: v for k, v in zip(items["item_id"], items["image_path"], strict=True) if isinstance(v, str)}
-    contents = write_store(target / IMAGES_DIR, paths, dataset, cfg.num_workers)
-    digests = contents.digests
-    if not digests:
-        reasons = Counter(contents.refused[path] for path in paths.values())
-        shown = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
-        example, folder = min(paths.values(), default=""), Path(dataset.images_dir)
-        better = f"; {folder.parent / example} is there: set dataset.images_dir={folder.parent}"
-        raise DataError(
-            f"At least one image in {dataset.images_dir} should be usable, but none of {len(paths)} is: "
-            f"{shown or 'the item table names none'}. Check dataset.images_dir and where image paths come from"
-            + (f", such as {example!r}" if example else "")
-            + (better if "\0" not in example and example and (folder.parent / example).is_file() else "")
-            + "."
-        )
-    items = items.assign(image_path=items["image_path"].where(items["image_path"].isin(digests.keys()), None))
+    images = items.loc[items["image_path"].notna(), ["item_id", "image_path"]].set_axis(["item_id", "path"], axis=1)
+    files = pd.DataFrame(columns=FILE_COLUMNS, dtype=object)
+    if dataset.has_images:
+        files = write_store(target / IMAGES_DIR, images, dataset, cfg.num_workers)
+    if dataset.has_images and not files["digest"].any():
+        raise _no_images(images["path"], files["refused"], Path(str(dataset.images_dir)))
+    digests = files["digest"].dropna()
+    items = items.assign(image_path=items["image_path"].where(items["image_path"].isin(digests.index), None))
     items, merged_labels = merge_rare_labels(items, dataset.min_items_per_label, dataset.label_levels)
     items, label_names, dropped_labels = filter_labels(items, dataset.min_items_per_label)
-    items = assign_groups(items, digests)
+    items = assign_groups(items, digests.to_dict())
 
     save_table(target / ITEMS_FILE, items[list(ITEM_COLUMNS)])
     save_json(target / LABELS_FILE, label_names)
-    statistics = describe(items, pairs, label_names)
+    statistics = describe_dataset(items, pairs, label_names)
     counts = count_labels(items)
-    refused = sum(path in contents.refused for path in paths.values())
     records = Path(dataset.raw_dir) / RECORDS_FILE
     report = {
         "statistics": statistics,
         "read": {"items": len(raw.items), "interactions": pairs.n_read},
         "dropped": raw.dropped | dropped | pairs.dropped,
-        "items": describe_items(items, pairs.users_of_item, len(paths), refused),
-        "images": describe_images(paths, contents, dataset),
+        "items": describe_items(items, pairs.users_of_item, len(images)),
+        "images": describe_images(images, files, dataset),
         "labels": {"merged_into_parent": merged_labels, "dropped": dropped_labels},
         "notes": raw.notes,
         "downloads": Records(records).summary() if records.is_file() else {},
@@ -84,8 +73,23 @@ def build_dataset(cfg: PrepareConfig, target: Path) -> dict[str, Any]:
     }
     save_json(target / REPORT_FILE, report)
     save_text(target / REPORT_TEXT, render_report(report, dataset))
-    if cfg.figures:
+    if not label_names:
+        logger.warning("No item of %s has a label: CF models can be trained, and nothing else.", dataset.name)
+    elif cfg.figures:
         plot_items_per_label(report["items_per_label"], statistics["gini_index"], target / LABEL_FIGURE, dataset.name)
     for reason, entry in report["images"]["refused"].items():
         logger.warning("%d image(s) refused: %s (%s).", entry["count"], reason, ", ".join(entry["examples"][:3]))
     return report
+
+
+def _no_images(paths: pd.Series, refused: pd.Series, folder: Path) -> DataError:
+    """The error where no file can be used; ``refused`` has the reason of each, by path."""
+    shown = ", ".join(f"{reason} ({count})" for reason, count in paths.map(refused).value_counts().items())
+    example = min(paths, default="")
+    hint = f", such as {example!r}" if example else ""
+    if example and "\0" not in example and (folder.parent / example).is_file():
+        hint += f"; {folder.parent / example} is there: set dataset.images_dir={folder.parent}"
+    return DataError(
+        f"At least one image in {folder} should be usable, but none of {len(paths)} is: "
+        f"{shown or 'the item table names none'}. Check dataset.images_dir and where image paths come from{hint}."
+    )

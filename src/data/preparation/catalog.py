@@ -1,25 +1,24 @@
 """Common cleaning of items: repeated ids, rare labels, image groups, and the parts that folds are made of."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+import numpy as np
 import pandas as pd
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 
 from src.config.datasets import DatasetConfig
-from src.data.folds import N_PARTS
+from src.data.folds import N_PARTS, taking_part
 from src.errors import DataError
 from src.randomness import hash_number
 
 
 def clean_items(items: pd.DataFrame, cfg: DatasetConfig) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Leave out rows without id, merge identical rows of one id, and sort by id.
+    """Leave out rows without id, merge identical rows of one id, and sort by id; also counts what was dropped.
 
-    Returns:
-        The items with unique ids, and what was dropped, as reason -> number of rows.
-
-    Raises:
-        DataError: Rows of one id contradict each other, an item of a single-label dataset has several labels, an id or
-            label holds a NUL character, or nothing is left.
+    Raises ``DataError`` where rows of one id contradict each other, an item of a single-label dataset has several
+    labels, an id or label holds a NUL character, or nothing is left.
     """
     empty = items["item_id"] == ""
     counts = {"items_with_an_empty_id": int(empty.sum())}
@@ -39,78 +38,60 @@ def clean_items(items: pd.DataFrame, cfg: DatasetConfig) -> tuple[pd.DataFrame, 
     nul = [repr(item) for item, labels in named if any("\0" in text for text in (item, *(labels or ())))]
     if nul:  # arrays of text would cut it off the end
         raise DataError(f"Ids and labels should hold no NUL character, but those of {len(nul)} do: {_some(nul)}.")
-    if cfg.single_label:
-        several = distinct.loc[distinct["labels"].map(lambda names: names is not None and len(names) > 1), "item_id"]
-        if len(several):
-            raise DataError(
-                f"With dataset.single_label an item should have one label, but {len(several)} have more: "
-                f"{_some(several)}. Correct them or set dataset.single_label=false."
-            )
+    several = distinct.loc[distinct["labels"].str.len() > 1, "item_id"]
+    if cfg.single_label and len(several):
+        raise DataError(
+            f"With dataset.single_label an item should have one label, but {len(several)} have more: "
+            f"{_some(several)}. Correct them or set dataset.single_label=false."
+        )
     return distinct.sort_values("item_id").reset_index(drop=True), counts
 
 
 def filter_labels(items: pd.DataFrame, min_items_per_label: int) -> tuple[pd.DataFrame, list[str], dict[str, int]]:
-    """Drop labels of too few items with image; an item that loses its last label is then known to have none.
+    """Drop labels of too few items; an item that loses all of its labels is then known to have none.
 
-    Args:
-        items: With ``labels`` and, already checked, ``image_path``.
-        min_items_per_label: Least number of items with image; at least one is always needed.
-
-    Returns:
-        The items, the kept labels in the order of all label columns (sorted), and the dropped labels' item counts.
-
-    Raises:
-        DataError: No label is left.
+    Returns the items, the labels that are left in the order of all label columns, and the item counts of the others.
+    Raises ``DataError`` where there are labels, but none is left.
     """
-    counts = count_labels(items)
-    every = Counter(name for names in items["labels"] if names is not None for name in names)
-    kept = sorted(name for name, count in counts.items() if count >= min_items_per_label)
-    if not kept:
+    counts, every = count_labels(items), sorted(set(items["labels"].explode().dropna()))
+    kept = [name for name in every if counts[name] >= max(1, min_items_per_label)]
+    if every and not kept:
         raise DataError(
             f"At least one label should have {max(1, min_items_per_label)} item(s) with image, but none of "
             f"{len(every)} has. Check dataset.labels_column, images_dir and min_items_per_label."
         )
-    known = set(kept)
-    labels = [None if names is None else [name for name in names if name in known] for names in items["labels"]]
-    dropped = {name: counts.get(name, 0) for name in sorted(every) if name not in known}
-    return items.assign(labels=pd.Series(labels, index=items.index, dtype=object)), kept, dropped
+    dropped = {name: counts[name] for name in every if name not in kept}
+    return _change_labels(items, {name: name for name in kept}), kept, dropped
 
 
 def merge_rare_labels(items: pd.DataFrame, least: int, levels: str | None) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Replace each label of too few items with its parent, the deepest first, until none but top ones is rare.
+    """Replace each label of fewer than ``least`` items with its parent, the deepest first; also returns the parents.
 
-    Args:
-        items: With ``labels`` and, already checked, ``image_path``.
-        least: Least number of items with image.
-        levels: What parts the levels of a label ("Dolls + Clothes" has the parent "Dolls"); None: there are none.
-
-    Returns:
-        The items, and the parent that took each merged label's place.
+    ``levels`` parts the levels of a label ("Dolls + Clothes" has the parent "Dolls"); None: there are none.
 
     Source: original code; paper, section 4.1.1.
     """
     merged: dict[str, str] = {}
-    if not levels:
-        return items, merged
-    names = {name for own in items["labels"] if own is not None for name in own}
+    names = set(items["labels"].explode().dropna()) if levels else set()
     for depth in range(max((name.count(levels) for name in names), default=0), 0, -1):
         counts = count_labels(items)
-        names = {name for own in items["labels"] if own is not None for name in own}
-        parents = {
-            name: name.rpartition(levels)[0]
-            for name in sorted(names)
-            if name.count(levels) == depth and counts[name] < least
-        }
+        names = set(items["labels"].explode().dropna())
+        rare = {name for name in names if name.count(levels) == depth and counts[name] < least}
+        parents = {name: name.rpartition(levels)[0] for name in sorted(rare)}
         merged |= parents
-        labels = [None if own is None else sorted({parents.get(name, name) for name in own}) for own in items["labels"]]
-        items = items.assign(labels=pd.Series(labels, index=items.index, dtype=object))
+        items = _change_labels(items, {name: name for name in names} | parents)
     return items, merged
 
 
 def count_labels(items: pd.DataFrame) -> Counter[str]:
-    """Number of items with image of each label."""
-    labels = items.loc[items["image_path"].notna(), "labels"]
-    return Counter(name for names in labels if names is not None for name in names)
+    """Number of items of each label, of those that take part."""
+    return Counter(items.loc[taking_part(items), "labels"].explode().dropna())
+
+
+def _change_labels(items: pd.DataFrame, new: Mapping[str, str]) -> pd.DataFrame:
+    """Items with other names for their labels; a label without new name is dropped."""
+    labels = [None if own is None else sorted({new[name] for name in own if name in new}) for own in items["labels"]]
+    return items.assign(labels=pd.Series(labels, items.index, object))
 
 
 def assign_groups(items: pd.DataFrame, digests: dict[str, str]) -> pd.DataFrame:
@@ -119,19 +100,21 @@ def assign_groups(items: pd.DataFrame, digests: dict[str, str]) -> pd.DataFrame:
     Groups are closed under both relations: a chain of items, each sharing something with the next, is one group. Its
     name is that of its smallest given group or else image, so it does not depend on what other items there are.
 
-    Args:
-        items: With ``item_id``, ``image_path`` (null: no usable image) and the source's ``image_group`` (or null).
-        digests: SHA-256 of the content of every usable image, by image path.
+    ``image_path`` is null without usable image, and ``digests`` has the SHA-256 of each path's content.
     """
     keys = []
     for item_id, path, group in zip(items["item_id"], items["image_path"], items["image_group"], strict=True):
         own = [f"0:{group}"] if isinstance(group, str) else []
         own += [f"1:{digests[path][:16]}"] if isinstance(path, str) else []
         keys.append(own or [f"2:{item_id}"])
-    root = _connect(keys)
-    names = [root[own[0]].split(":", 1) for own in keys]
+    item = np.repeat(np.arange(len(keys)), [len(own) for own in keys])
+    key, names = pd.factorize(np.array([one for own in keys for one in own], object), sort=True)
+    size = len(keys) + len(names)
+    links = sparse.coo_matrix((np.ones(len(key), bool), (item, len(keys) + key)), shape=(size, size))
+    component = connected_components(links, directed=False)[1]
+    first = pd.Series(key).groupby(component[item]).min()
     prefix = {"0": "", "1": "image-", "2": "item-"}
-    groups = [prefix[kind] + name for kind, name in names]
+    groups = [prefix[name[0]] + name[2:] for name in names[first[component[: len(keys)]]]]
     part = pd.Series([part_of(group) for group in groups], index=items.index, dtype="int8")
     return items.assign(image_group=groups, part=part)
 
@@ -139,23 +122,6 @@ def assign_groups(items: pd.DataFrame, digests: dict[str, str]) -> pd.DataFrame:
 def part_of(image_group: str) -> int:
     """The part, 0 to ``N_PARTS`` - 1, that a group belongs to on every machine and in every release."""
     return hash_number(image_group) % N_PARTS
-
-
-def _connect(keys: list[list[str]]) -> dict[str, str]:
-    """Map every key to the smallest key that it is connected with, where all keys in a list are connected."""
-    parent = {key: key for own in keys for key in own}
-
-    def find(key: str) -> str:
-        while parent[key] != key:
-            parent[key] = parent[parent[key]]
-            key = parent[key]
-        return key
-
-    for own in keys:
-        for other in own[1:]:
-            first, second = sorted((find(own[0]), find(other)))
-            parent[second] = first
-    return {key: find(key) for key in parent}
 
 
 def _some(names: Iterable[str], most: int = 5) -> str:

@@ -5,8 +5,6 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +28,8 @@ def prepare_dataset(cfg: PrepareConfig) -> dict[str, Any]:
     A folder is built beside it and takes its name once whole, so a stopped run leaves nothing that looks finished. A
     second process that prepares the same dataset waits, and then finds it finished.
 
-    Returns:
-        The statistics of Table 2, as in ``report.json``.
-
-    Raises:
-        ArtifactError: With ``verify``, a file was damaged since.
-        ConfigError: A setting is out of range.
-        DataError: A raw file is missing or not in the expected format, or nothing usable is left.
+    Returns the statistics of Table 2. Raises ``ArtifactError`` where, with ``verify``, a file was damaged since, and
+    ``DataError`` where a raw file is missing or damaged, or nothing usable is left.
     """
     started = time.monotonic()
     check(cfg)
@@ -46,7 +39,10 @@ def prepare_dataset(cfg: PrepareConfig) -> dict[str, Any]:
         from src.data.download.obtain import download_dataset
 
         download_dataset(cfg.dataset, cfg.downloads)
-    with _locked(directory):
+    directory.mkdir(parents=True, exist_ok=True)
+    with waiting_lock(directory / f"{PREPARED}.lock", directory):
+        for leftover in directory.glob(f".{PREPARED}.*"):  # of killed runs
+            shutil.rmtree(leftover, ignore_errors=True)
         definition = define(cfg.dataset)
         prepared = directory / PREPARED
         if not cfg.force and is_current(prepared, definition):
@@ -60,11 +56,8 @@ def prepare_dataset(cfg: PrepareConfig) -> dict[str, Any]:
         temporary.chmod(0o755)
         try:
             report = build_dataset(cfg, temporary)
-            files = {
-                path.relative_to(temporary).as_posix(): sha256_of_file(path)
-                for path in sorted(temporary.rglob("*"))
-                if path.is_file()
-            }
+            paths = [path for path in sorted(temporary.rglob("*")) if path.is_file()]
+            files = {path.relative_to(temporary).as_posix(): sha256_of_file(path) for path in paths}
             manifest = build_manifest(cfg, definition, started) | {"task": cfg.dataset.task, "files": files}
             save_json(temporary / MANIFEST_FILE, manifest)
             _swap(temporary, prepared)
@@ -84,27 +77,29 @@ def check_name(name: str) -> None:
 def define(dataset: DatasetConfig) -> dict[str, Any]:
     """What defines the result: the settings, the content of the raw tables, and size and time of every image file.
 
-    Raises:
-        DataError: A raw table or the folder of images is missing.
+    Raises ``DataError``: a raw table or the folder of images is missing.
     """
-    images_dir = Path(dataset.images_dir)
     tables = get_source(dataset.source).raw_files(dataset)
-    if not images_dir.is_dir():
-        how = f" {dataset.obtain}" if dataset.obtain else ""
-        raise DataError(f"{images_dir} should be the folder of the images, but is none; set dataset.images_dir.{how}")
     inputs = {os.path.relpath(path, dataset.raw_dir): sha256_of_file(path) for path in tables}
-    inputs["images"] = content_hash(sorted(_scan(images_dir, images_dir)))
+    if dataset.has_images:
+        inputs["images"] = _fingerprint(Path(str(dataset.images_dir)), dataset.obtain)
     return {"format": FORMAT, "settings": identity(dataset), "inputs": inputs}
+
+
+def _fingerprint(images_dir: Path, obtain: str) -> str:
+    if not images_dir.is_dir():
+        set_it = "set dataset.images_dir (null: no images)."
+        raise DataError(f"{images_dir} should be the folder of the images, but is none; {set_it} {obtain}".rstrip())
+    files = [Path(folder, name) for folder, _, names in os.walk(images_dir) for name in names]
+    status = {path.relative_to(images_dir).as_posix(): path.lstat() for path in files}
+    return content_hash(sorted((name, one.st_size, one.st_mtime_ns) for name, one in status.items()))
 
 
 def verify(prepared: Path) -> None:
     """Read every file again; raises ``ArtifactError`` naming those whose SHA-256 is not the manifest's."""
     expected: dict[str, str] = load_json(prepared / MANIFEST_FILE)["files"]
-    damaged = []
-    for name, digest in expected.items():
-        found = sha256_of_file(prepared / name)
-        if found != digest:
-            damaged.append(f"{name} (SHA-256 {found} instead of {digest})")
+    found = {name: sha256_of_file(prepared / name) for name in expected}
+    damaged = [f"{k} (SHA-256 {found[k]} instead of {digest})" for k, digest in expected.items() if found[k] != digest]
     if damaged:
         raise ArtifactError(
             f"{len(damaged)} of {len(expected)} files in {prepared} are damaged: {', '.join(damaged)}; prepare the "
@@ -118,39 +113,16 @@ def is_current(prepared: Path, definition: dict[str, Any]) -> bool:
     if not (prepared / MANIFEST_FILE).is_file():
         return False
     manifest = load_json(prepared / MANIFEST_FILE)
-    whole = all((prepared / name).is_file() for name in manifest["files"])
-    if whole and manifest["definition"] != definition:
+    same: bool = manifest["definition"] == definition
+    if not same:
         logger.info("Settings or raw files have changed since %s was made; preparing it again.", prepared)
-    return whole and bool(manifest["definition"] == definition)
-
-
-def _scan(directory: Path, root: Path) -> Iterator[tuple[str, int, int]]:
-    """Relative path, size and modification time of all files below ``directory``; links to folders are not followed."""
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                yield from _scan(Path(entry.path), root)
-            else:
-                status = entry.stat(follow_symlinks=False)
-                yield os.path.relpath(entry.path, root), status.st_size, status.st_mtime_ns
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Hold the dataset's lock, then clear away what killed runs left."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with waiting_lock(directory / f"{PREPARED}.lock", directory):
-        for leftover in directory.glob(f".{PREPARED}.*"):
-            shutil.rmtree(leftover, ignore_errors=True)
-        yield
+    return same and all((prepared / name).is_file() for name in manifest["files"])
 
 
 def _swap(temporary: Path, prepared: Path) -> None:
     """Give the finished folder its name; the former one, if any, is moved aside and deleted."""
+    aside = prepared.with_name(f".{PREPARED}.old")
     if prepared.exists():
-        aside = prepared.with_name(f".{PREPARED}.old")
         prepared.rename(aside)
-        temporary.rename(prepared)
-        shutil.rmtree(aside)
-    else:
-        temporary.rename(prepared)
+    temporary.rename(prepared)
+    shutil.rmtree(aside, ignore_errors=True)

@@ -1,15 +1,17 @@
 """The report of a prepared dataset: the paper's Table 2, and everything that was kept, merged or dropped, and why."""
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from src.config.datasets import DatasetConfig
+from src.data.folds import taking_part
 from src.data.images.duplicates import describe_lookalikes
-from src.data.images.store import Contents
+from src.data.preparation.catalog import count_labels
+from src.data.preparation.interactions import Cleaned
 
 EXAMPLES = 20  # ids listed for each reason
 
@@ -24,41 +26,68 @@ TABLE_2 = {
 }
 
 
-def describe_items(items: pd.DataFrame, users_of_item: np.ndarray, named: int, refused: int) -> dict[str, int]:
+def describe_dataset(items: pd.DataFrame, interactions: Cleaned, label_names: list[str]) -> dict[str, Any]:
+    """Figures of the paper's Table 2; averages and the Gini index are over items that take part.
+
+    ``sparsity`` is what the paper calls so: the share of user-item pairs with an interaction.
+    """
+    counts = count_labels(items)
+    with_image = items[items["image_path"].notna()]
+    labelled = items.loc[taking_part(items), "labels"].dropna()
+    pairs = interactions.n_users * len(items)
+    return {
+        "images": len(with_image),
+        "items": len(items),
+        "image_groups": int(with_image["image_group"].nunique()),
+        "interactions": interactions.n_interactions,
+        "users": interactions.n_users,
+        "sparsity": interactions.n_interactions / pairs if pairs else 0.0,
+        "labels": len(label_names),
+        "labelled_items": len(labelled),
+        "average_positive_labels": float(labelled.map(len).mean()) if len(labelled) else 0.0,
+        "gini_index": gini_index([counts[name] for name in label_names]),
+        "images_with_interactions": int((interactions.users_of_item > 0)[items["image_path"].notna()].sum()),
+    }
+
+
+def gini_index(counts: list[int]) -> float:
+    """Gini index of items over labels: 0 when all labels have as many, towards 1 when one has nearly all.
+
+    With counts x sorted upwards: sum_i (2 i - n - 1) x_i / (n sum x).
+    """
+    values, n = np.sort(np.asarray(counts, dtype=np.float64)), len(counts)
+    return float(((2 * np.arange(1, n + 1) - n - 1) * values).sum() / (n * values.sum())) if any(counts) else 0.0
+
+
+def describe_items(items: pd.DataFrame, users_of_item: np.ndarray, named: int) -> dict[str, int]:
     """Items that lack something, and why those without image have none."""
     labels = items["labels"]
     return {
         "whose_image_is_not_named": len(items) - named,
-        "whose_image_was_refused": refused,
+        "whose_image_was_refused": named - int(items["image_path"].notna().sum()),
         "with_unknown_labels": int(labels.isna().sum()),
-        "known_to_have_no_label": int((labels.map(len, na_action="ignore") == 0).sum()),
+        "known_to_have_no_label": int((labels.str.len() == 0).sum()),
         "without_interactions": int((users_of_item == 0).sum()),
     }
 
 
-def describe_images(paths: Mapping[str, str], contents: Contents, cfg: DatasetConfig) -> dict[str, Any]:
-    """Images that repeat, look alike, or had to be changed to be stored.
-
-    Args:
-        paths: Image path of each item.
-        contents: What became of each file.
-        cfg: Sizes and limits.
-    """
-    items_of = Counter(contents.digests[path] for path in paths.values() if path in contents.digests)
-    shared = {digest: count for digest, count in items_of.items() if count > 1}
-    digests = sorted(contents.hashes)
-    name = {digest: path for path, digest in sorted(contents.digests.items(), reverse=True)}
-    hashes = np.array([contents.hashes[digest] for digest in digests], dtype=np.uint64)
-    sizes = list(contents.sizes.values())
+def describe_images(images: pd.DataFrame, files: pd.DataFrame, cfg: DatasetConfig) -> dict[str, Any]:
+    """Images that repeat, look alike, or had to be changed to be stored, as ``write_store`` takes and gives them."""
+    items_of = images["path"].map(files["digest"]).value_counts()
+    shared = items_of[items_of > 1]
+    distinct = files[files["digest"].notna()].drop_duplicates("digest").sort_values("digest")
+    short, long = distinct[["width", "height"]].min(axis=1), distinct[["width", "height"]].max(axis=1)
+    hashes = np.array(distinct["hash"].tolist(), np.uint64)
+    reasons = images.assign(reason=images["path"].map(files["refused"])).sort_values("item_id").groupby("reason")
     return {
-        "distinct": len(digests),
-        "shared_by_items": {"images": len(shared), "items": sum(shared.values())},
-        "lookalikes": describe_lookalikes([name[digest] for digest in digests], hashes, EXAMPLES),
-        "enlarged": sum(min(size) < cfg.store_size for size in sizes),
-        "cropped": sum(max(size) > cfg.max_aspect_ratio * min(size) for size in sizes),
-        "refused": _by_reason(
-            {item: contents.refused[path] for item, path in paths.items() if path in contents.refused}
-        ),
+        "distinct": len(distinct),
+        "shared_by_items": {"images": len(shared), "items": int(shared.sum())},
+        "lookalikes": describe_lookalikes(distinct.index.tolist(), hashes, EXAMPLES),
+        "enlarged": int((short < cfg.store_size).sum()),
+        "cropped": int((long > cfg.max_aspect_ratio * short).sum()),
+        "refused": {
+            reason: {"count": len(ids), "examples": ids.tolist()[:EXAMPLES]} for reason, ids in reasons["item_id"]
+        },
     }
 
 
@@ -70,40 +99,15 @@ def render_report(report: Mapping[str, Any], cfg: DatasetConfig) -> str:
         lines.append(f"| {header} | " + " | ".join(cells if cfg.paper else cells[:1]) + " |")
     for title in ("statistics", "read", "dropped", "items", "images", "labels", "notes", "downloads"):
         if report.get(title):
-            lines += ["", f"## {title.capitalize()}", ""]
-            lines += _bullets(report[title])
+            content = yaml.safe_dump(report[title], sort_keys=False, allow_unicode=True)
+            lines += ["", f"## {title.capitalize()}", "", "```yaml", content.rstrip(), "```"]
     return "\n".join(lines) + "\n"
 
 
 def table_2(statistics: Mapping[str, float], paper: Mapping[str, float]) -> list[tuple[str, str, str]]:
     """The rows of the paper's Table 2 as they are printed: name, value here, the paper's or nothing."""
-
-    def cell(values: Mapping[str, float], key: str) -> str:
-        return "" if values.get(key) is None else _number(values[key])
-
-    return [(header, cell(statistics, key), cell(paper, key)) for key, header in TABLE_2.items()]
+    return [(header, _number(statistics.get(key)), _number(paper.get(key))) for key, header in TABLE_2.items()]
 
 
-def _bullets(entries: Mapping[str, Any], indent: str = "") -> list[str]:
-    lines = []
-    for key, value in entries.items():
-        name = " ".join(str(key).replace("_", " ").split())
-        if isinstance(value, dict):
-            lines.append(f"{indent}- {name}{':' if value else ': none'}")
-            lines += _bullets(value, indent + "  ")
-        elif isinstance(value, list):
-            lines.append(f"{indent}- {name}: " + (", ".join(map(str, value)) or "none"))
-        else:
-            lines.append(f"{indent}- {name}: " + (_number(value) if isinstance(value, (int, float)) else str(value)))
-    return lines
-
-
-def _number(value: float) -> str:
-    return f"{int(value):,}" if float(value).is_integer() else f"{value:.3g}"
-
-
-def _by_reason(refused: Mapping[str, str]) -> dict[str, Any]:
-    grouped: dict[str, list[str]] = {}
-    for item_id, reason in sorted(refused.items()):
-        grouped.setdefault(reason, []).append(item_id)
-    return {reason: {"count": len(ids), "examples": ids[:EXAMPLES]} for reason, ids in sorted(grouped.items())}
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{int(value):,}" if float(value).is_integer() else f"{value:.3g}"

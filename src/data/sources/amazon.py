@@ -1,24 +1,23 @@
 """Amazon review data of 2014 (McAuley et al., 2015): reviews as interactions, category paths as labels.
 
-Of the metadata, about 1.5 million lines a category, only products that were reviewed are parsed: the others are told by
-their asin alone.
+Of the metadata, about 1.5 million lines a category, only products that were reviewed are parsed.
 """
 
 import gzip
 import html
 import json
 import re
+import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pandas as pd
 import pyarrow as pa
 
 from src.config.datasets import AmazonConfig
 from src.data.sources.literals import MAX_LINE_BYTES, parse_literal
-from src.data.sources.raw import RawTables, downloaded_path, web_address
+from src.data.sources.raw import RawTables, downloaded_path, item_table, web_address
 from src.data.tables.engine import Engine
 from src.data.tables.read import require_file
 from src.errors import DataError
@@ -45,60 +44,46 @@ def raw_files(cfg: AmazonConfig) -> list[Path]:
 
 
 def read(cfg: AmazonConfig, engine: Engine) -> RawTables:
-    """Read reviews, then the metadata of reviewed products.
+    """Read reviews, then the metadata of their products; one without stays, without image and with unknown labels.
 
-    A product without metadata stays, without image and with unknown labels: it still teaches CF.
-
-    Raises:
-        DataError: A file is missing or damaged, or holds no review.
+    Raises ``DataError``: a file is missing or damaged, or holds no review.
     """
     reviews, metadata = raw_files(cfg)
-    users, reviewed, damaged_reviews = read_reviews(reviews)
-    asins = sorted(set(reviewed) - {""})
+    interactions, damaged_reviews = read_reviews(reviews)
+    asins = sorted({asin for _, asin in interactions} - {""})
     products, dropped = read_products(metadata, set(asins), cfg)
-    urls = {}
-    placeholders = 0
-    rows = []
-    for asin in asins:
-        product = products.get(asin, Product(asin, None, None))
-        path = None
-        if product.image_url and PLACEHOLDER in product.image_url:
-            placeholders += 1
-        elif product.image_url:
-            path = downloaded_path(product.image_url)
-            urls[path] = product.image_url
-        rows.append((asin, path, product.labels, None))
-    items = pd.DataFrame(rows, columns=["item_id", "image_path", "labels", "image_group"], dtype=object)
-    interactions = engine.keep(pa.table({"user_id": users, "item_id": reviewed}), "reviews")
+    found = [products.get(asin, UNWANTED) for asin in asins]
+    urls = [None if url is None or PLACEHOLDER in url else url for _, url, _ in found]
+    items = item_table(
+        asins, image_path=[url and downloaded_path(url) for url in urls], labels=[labels for *_, labels in found]
+    )
     dropped |= {
         "reviews_that_cannot_be_read": damaged_reviews,
-        "images_that_are_placeholders": placeholders,
+        "images_that_are_placeholders": sum(PLACEHOLDER in (url or "") for _, url, _ in found),
         "items_without_metadata": len(items) - len(products),
     }
-    return RawTables(items, interactions, dropped, urls)
+    table = pa.table(list(zip(*interactions, strict=True)), names=["user_id", "item_id"])
+    return RawTables(items, engine.keep(table, "reviews"), dropped, {downloaded_path(url): url for url in urls if url})
 
 
-def read_reviews(path: Path) -> tuple[list[str], list[str], int]:
+def read_reviews(path: Path) -> tuple[list[tuple[str, str]], int]:
     """Who reviewed what, and how many lines cannot be read; raises ``DataError`` when none can."""
-    users, items, damaged = [], [], 0
+    reviews, damaged = [], 0
     for line in _lines(path):
         try:
             review = json.loads(line)
             user, item = review["reviewerID"].strip(), review["asin"].strip()
+            if not (user + item).isprintable():
+                raise ValueError
+            reviews.append((sys.intern(user), sys.intern(item)))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             damaged += 1
-            continue
-        if user.isprintable() and item.isprintable():
-            users.append(user)
-            items.append(item)
-        else:
-            damaged += 1
-    if not users:
+    if not reviews:
         raise DataError(
             f"{path} should hold one review a line as JSON with reviewerID and asin, but none of {damaged} line(s) "
             "does; get it again."
         )
-    return users, items, damaged
+    return reviews, damaged
 
 
 def read_products(path: Path, wanted: set[str], cfg: AmazonConfig) -> tuple[dict[str, Product], dict[str, int]]:
@@ -106,45 +91,33 @@ def read_products(path: Path, wanted: set[str], cfg: AmazonConfig) -> tuple[dict
     products: dict[str, Product] = {}
     counts = {"metadata_of_products_without_reviews": 0, "metadata_that_cannot_be_read": 0, "metadata_repeated": 0}
     wanted_bytes = {asin.encode() for asin in wanted}
-
     for line in _lines(path):
         product = parse_product(line, cfg.root, cfg.drop_leaf) if may_concern(line, wanted_bytes) else UNWANTED
         if product is None:
             counts["metadata_that_cannot_be_read"] += 1
         elif product.asin not in wanted:
             counts["metadata_of_products_without_reviews"] += 1
-        elif product.asin in products:
+        elif product is not products.setdefault(product.asin, product):
             counts["metadata_repeated"] += 1
-        else:
-            products[product.asin] = product
     return products, counts
 
 
 def may_concern(line: bytes, wanted: set[bytes]) -> bool:
     """Whether a metadata line may be of a wanted product; when in doubt (an escape, no asin in sight), yes."""
-    found = False
-    for match in ASIN.finditer(line):
-        asin = match[1] if match[1] is not None else match[2]
-        if asin is None or asin.strip() in wanted:
-            return True
-        found = True
-    return not found
+    asins = [match[1] if match[1] is not None else match[2] for match in ASIN.finditer(line)]
+    return not asins or any(asin is None or asin.strip() in wanted for asin in asins)
 
 
 def parse_product(line: bytes, root: str, drop_leaf: bool) -> Product | None:
     """One metadata line, or None when it cannot be read."""
     try:
         record = parse_literal(line.decode("utf-8", "replace"))
-        asin = record["asin"]
-    except (ValueError, KeyError, TypeError):
+        asin, url = record["asin"].strip(), record.get("imUrl")
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
-    if not isinstance(asin, str):
-        return None
-    url = record.get("imUrl")
-    url = _plain(url) if isinstance(url, str) else ""
     paths = [path for path in _as_paths(record.get("categories")) if path[0] == root]
     labels = sorted({label for path in paths for label in path_labels(path, drop_leaf)}) if paths else None
-    return Product(asin.strip(), web_address(url), labels)
+    return Product(asin, web_address(_plain(url)) if isinstance(url, str) else None, labels)
 
 
 def path_labels(path: list[str], drop_leaf: bool) -> Iterator[str]:
@@ -159,14 +132,12 @@ def path_labels(path: list[str], drop_leaf: bool) -> Iterator[str]:
 
 def _as_paths(categories: Any) -> list[list[str]]:
     """Category paths with entities resolved; parts of one character, which occur by mistake, are left out."""
-    if not isinstance(categories, list):
-        return []
-    paths = []
-    for path in categories:
-        if isinstance(path, list) and all(isinstance(part, str) for part in path):
-            parts = [_plain(part) for part in path]
-            paths.append([part for part in parts if len(part) > 1])
-    return [path for path in paths if path]
+    texts = [
+        [_plain(part) for part in path]
+        for path in (categories if isinstance(categories, list) else ())
+        if isinstance(path, list) and all(isinstance(part, str) for part in path)
+    ]
+    return [path for path in ([part for part in parts if len(part) > 1] for parts in texts) if path]
 
 
 def _plain(text: str) -> str:

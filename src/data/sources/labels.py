@@ -21,14 +21,8 @@ SEPARATORS = ("|", ";", ",", "\t", "/")
 def read_labels(cells: Sequence[Any], separator: str, path: Path, name: str) -> list[list[str] | None]:
     """Labels of each item, sorted, without repetitions; None: unknown, empty: known to have none.
 
-    Args:
-        cells: Text, lists or whole numbers, or None.
-        separator: Between the names in a text.
-        path: The table, for messages.
-        name: The column.
-
-    Raises:
-        DataError: A cell holds something else.
+    A cell is text with ``separator`` between names, a list, a whole number or None; else ``DataError`` is raised, which
+    names the table and the column.
     """
     labels = []
     for cell in cells:

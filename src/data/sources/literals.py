@@ -21,30 +21,19 @@ def parse_literal(line: str) -> Any:
     which builds values and calls nothing. The result is that of ``json.loads`` for a JSON document, and else that of
     ``ast.literal_eval`` wherever that reads the line.
 
-    Raises:
-        ValueError: The line is neither, or is too long.
+    Raises ``ValueError``: the line is neither, or is too long.
     """
     if len(line) > MAX_LINE_BYTES:
         raise ValueError(f"longer than {MAX_LINE_BYTES} characters")
-    try:
-        return _load(line)
-    except ValueError:
-        pass
-    try:
-        return _load(_as_json(line))
-    except (ValueError, SyntaxError):  # the latter: an escape that ends too early, or means nothing
-        pass
+    for rewrite in (str, _as_json):
+        try:
+            return _DECODER.decode(rewrite(line))
+        except (ValueError, SyntaxError, RecursionError):  # an escape that ends too early, or means nothing; nesting
+            pass
     try:
         return ast.literal_eval(line.strip())
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
         raise ValueError(f"neither JSON nor a Python literal ({error})") from error
-
-
-def _load(text: str) -> Any:
-    try:
-        return _DECODER.decode(text)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
 
 
 def _as_json(line: str) -> str:

@@ -1,13 +1,10 @@
 """MovieLens in all its formats, recognised by what is there: 1M and 10M as ``.dat``, 20M and later as ``.csv``."""
 
 from pathlib import Path
-from typing import NamedTuple
-
-import pandas as pd
 
 from src.config.datasets import MovieLensConfig
-from src.data.sources.raw import RawTables
-from src.data.tables.columns import as_text, at_least
+from src.data.sources.raw import RawTables, item_table
+from src.data.tables.columns import at_least
 from src.data.tables.engine import Engine
 from src.data.tables.read import read_table, require_file
 from src.data.tables.text import Dialect
@@ -17,57 +14,40 @@ NO_GENRE = "(no genres listed)"
 RATING_COLUMNS = ("userId", "movieId", "rating", "timestamp")
 
 
-class Files(NamedTuple):
-    """The two tables of one release."""
-
-    movies: Path
-    ratings: Path
-
-
 def raw_files(cfg: MovieLensConfig) -> list[Path]:
-    """The two tables; raises ``DataError`` when there is no release, or more than one."""
-    return list(find_release(cfg))
+    """Movies and ratings, in ``raw_dir`` or in a folder called ``ml-*`` below it, as the archives unpack.
 
-
-def find_release(cfg: MovieLensConfig) -> Files:
-    """Look for the two tables in ``raw_dir`` and in folders called ``ml-*`` below it, as the archives unpack.
-
-    Raises:
-        DataError: There is no release, or more than one.
+    Raises ``DataError``: there is no release, or more than one.
     """
     raw_dir = Path(cfg.raw_dir)
     folders = [raw_dir, *sorted(path for path in raw_dir.glob("ml-*") if path.is_dir())]
     found = [
-        files
-        for folder in folders
-        for ending in ("dat", "csv")
-        if (files := Files(folder / f"movies.{ending}", folder / f"ratings.{ending}")).ratings.is_file()
+        path for folder in folders for ending in ("dat", "csv") if (path := folder / f"ratings.{ending}").is_file()
     ]
     if len(found) > 1:
-        listed = ", ".join(str(files.ratings) for files in found)
+        listed = ", ".join(map(str, found))
         raise DataError(f"dataset.raw_dir should hold one release of MovieLens, but holds {listed}; name one.")
-    if not found:
-        require_file(raw_dir / "ratings.csv", cfg)
-    require_file(found[0].movies, cfg)
-    return found[0]
+    ratings = found[0] if found else require_file(raw_dir / "ratings.csv", cfg)
+    return [require_file(ratings.with_stem("movies"), cfg), ratings]
 
 
 def read(cfg: MovieLensConfig, engine: Engine) -> RawTables:
     """Read movies and ratings; a film whose genres are not listed has unknown labels.
 
-    Raises:
-        DataError: A table is missing or damaged.
+    Raises ``DataError``: a table is missing or damaged.
     """
-    files = find_release(cfg)
-    movies, damaged = _read_movies(files.movies, engine)
+    movies_path, path = raw_files(cfg)
+    movies, damaged = _read_movies(movies_path, engine)
     dropped = {"movies_that_cannot_be_read": damaged}
     wanted = {"user_id": ("userId", "source"), "item_id": ("movieId", "source"), "rating": ("rating", "source")}
-    dialect = Dialect("::", columns=RATING_COLUMNS, quote="") if files.ratings.suffix == ".dat" else Dialect(",")
-    ratings, dropped["ratings_that_cannot_be_read"] = read_table(engine, files.ratings, wanted, dialect)
-    ratings, low = at_least(ratings.select(*map(as_text, wanted)), cfg.min_rating, files.ratings, "rating")
+    dialect = Dialect("::", columns=RATING_COLUMNS, quote="") if path.suffix == ".dat" else Dialect(",")
+    ratings, dropped["ratings_that_cannot_be_read"] = read_table(engine, path, wanted, dialect)
+    ratings, low = at_least(ratings, cfg.min_rating, path, "rating")
     dropped |= {} if cfg.min_rating is None else {"ratings_below_min_rating": low}
-    rows = [(film, f"{film}.jpg", _genres(text), None) for film, text in movies]
-    items = pd.DataFrame(rows, columns=["item_id", "image_path", "labels", "image_group"], dtype=object)
+    films = [film for film, _ in movies]
+    items = item_table(
+        films, image_path=[f"{film}.jpg" for film in films], labels=[_genres(text) for _, text in movies]
+    )
     return RawTables(items, ratings.select("user_id", "item_id"), dropped)
 
 
@@ -81,21 +61,12 @@ def _read_movies(path: Path, engine: Engine) -> tuple[list[tuple[str, str]], int
     if path.suffix == ".csv":
         wanted = {"item_id": ("movieId", "source"), "labels": ("genres", "source")}
         table, _ = read_table(engine, path, wanted, Dialect(",", fill=True))
-        return table.select(*map(as_text, wanted)).fetchall(), 0
-    rows, damaged = [], 0
-    for line in _decode(path).split("\n"):  # splitlines would part a title at some letters of Latin-1
-        cells = line.split("::")
-        if len(cells) >= 3:  # a title may hold the separator
-            rows.append((cells[0].strip(), cells[-1].strip()))
-        elif line.strip():
-            damaged += 1
-    return rows, damaged
-
-
-def _decode(path: Path) -> str:
-    """Text of a ``.dat`` file: UTF-8 from 10M on, Latin-1 before."""
+        return table.fetchall(), 0
     content = path.read_bytes()
     try:
-        return content.decode("utf-8")
+        text = content.decode("utf-8")  # from 10M on
     except UnicodeDecodeError:
-        return content.decode("latin-1")
+        text = content.decode("latin-1")
+    lines = [line.split("::") for line in text.split("\n") if line.strip()]  # some letters of Latin-1 are line ends
+    rows = [(cells[0].strip(), cells[-1].strip()) for cells in lines if len(cells) >= 3]  # a title may hold "::"
+    return rows, len(lines) - len(rows)

@@ -7,12 +7,9 @@ the paper's 265,252 interactions for 27,080 images (9.8 each), so it is a settin
 from pathlib import Path
 
 import duckdb
-import pandas as pd
-from duckdb import ColumnExpression, ConstantExpression
 
 from src.config.datasets import PinterestConfig
-from src.data.sources.raw import RawTables, downloaded_path, web_address
-from src.data.tables.columns import as_text
+from src.data.sources.raw import RawTables, downloaded_path, item_table, web_address
 from src.data.tables.engine import Engine
 from src.data.tables.read import read_table, require_file
 from src.data.tables.text import Dialect
@@ -27,7 +24,7 @@ ranked AS (
         count(*) OVER (PARTITION BY item_id, n) > 1 AS tie
     FROM counts),
 totals AS (SELECT item_id, count(*) AS n FROM named GROUP BY ALL)
-SELECT item_id, name, coalesce(ranked.n, 0) / totals.n, coalesce(tie, false)
+SELECT item_id, name, coalesce(ranked.n, 0) / totals.n AS agreement, coalesce(tie, false) AS tie
 FROM totals LEFT JOIN (FROM ranked WHERE place = 1) AS ranked USING (item_id) ORDER BY item_id
 """
 
@@ -41,15 +38,12 @@ def raw_files(cfg: PinterestConfig) -> list[Path]:
 def read(cfg: PinterestConfig, engine: Engine) -> RawTables:
     """Read repins, image addresses and categories.
 
-    Raises:
-        DataError: A file is missing or damaged, or no pin has enough repins.
+    Raises ``DataError``: a file is missing or damaged, or no pin has enough repins.
     """
     repins_path, urls_path, categories_path = raw_files(cfg)
     columns = {"item_id": "pin_id", "user_id": "user_id", "label_id": "category_id", "board_id": "board_id"}
     repins, damaged = _read(engine, repins_path, columns)
-    counts = repins.aggregate("item_id, count(*) AS n").filter(
-        ColumnExpression("n") >= ConstantExpression(cfg.min_repins)
-    )
+    counts = repins.aggregate("item_id, count(*) AS n").filter(f"n >= {cfg.min_repins:d}")
     kept = engine.keep(repins.join(counts.set_alias("counts"), "item_id", how="semi"), "repins")
     dropped = {"repins_that_cannot_be_read": damaged, "repins_of_pins_with_too_few": len(repins) - len(kept)}
     if len(kept) == 0:
@@ -64,31 +58,23 @@ def read(cfg: PinterestConfig, engine: Engine) -> RawTables:
             f"{categories_path} should hold one category a line as name|label_id, but holds none; get it again."
         )
     urls, dropped["addresses_that_cannot_be_read"] = _read(engine, urls_path, {"item_id": "pin_id", "url": "url"})
-    address: dict[str, str] = {}
     known = urls.set_alias("urls").join(kept, "item_id", how="semi").fetchall()
     found = [(pin, url) for pin, text in known if (url := web_address(text))]
-    for pin, url in found:
-        address.setdefault(pin, url)
+    address = dict(reversed(found))  # the first of each pin
     dropped["addresses_repeated"] = len(found) - len(address)
-    votes = engine.connection.sql(VOTES).fetchall()
-    rows = [
-        (
-            pin,
-            downloaded_path(address[pin]) if pin in address else None,
-            [label] if label is not None and agreement >= cfg.min_agreement else None,
-            None,
-        )
-        for pin, label, agreement, _ in votes
-    ]
-    items = pd.DataFrame(rows, columns=["item_id", "image_path", "labels", "image_group"], dtype=object)
+    votes = engine.connection.sql(VOTES).df()
+    agreed = votes["name"].notna() & (votes["agreement"] >= cfg.min_agreement)
+    items = item_table(
+        votes["item_id"],
+        image_path=[downloaded_path(address[pin]) if pin in address else None for pin in votes["item_id"]],
+        labels=[[name] if enough else None for name, enough in zip(votes["name"], agreed, strict=True)],
+    )
     notes = {
-        "average_agreement": sum(agreement for _, _, agreement, _ in votes) / len(votes),
-        "pins_with_agreement_below_half": sum(agreement < 0.5 for _, _, agreement, _ in votes),
-        "pins_whose_majority_is_a_tie": sum(tie for *_, tie in votes),
-        "pins_without_known_category": sum(label is None for _, label, _, _ in votes),
-        "pins_below_min_agreement": sum(
-            label is not None and agreement < cfg.min_agreement for _, label, agreement, _ in votes
-        ),
+        "average_agreement": float(votes["agreement"].mean()),
+        "pins_with_agreement_below_half": int((votes["agreement"] < 0.5).sum()),
+        "pins_whose_majority_is_a_tie": int(votes["tie"].sum()),
+        "pins_without_known_category": int(votes["name"].isna().sum()),
+        "pins_below_min_agreement": int((votes["name"].notna() & ~agreed).sum()),
     }
     image_urls = {downloaded_path(url): url for url in address.values()}
     return RawTables(items, kept.select("user_id", "item_id"), dropped, image_urls, notes)
@@ -97,5 +83,4 @@ def read(cfg: PinterestConfig, engine: Engine) -> RawTables:
 def _read(engine: Engine, path: Path, columns: dict[str, str]) -> tuple[duckdb.DuckDBPyRelation, int]:
     """Lines parted by |, without header and quotes: what to call each column, and its name in messages."""
     wanted = {alias: (name, "source") for alias, name in columns.items()}
-    table, damaged = read_table(engine, path, wanted, Dialect("|", columns=list(columns.values()), quote=""))
-    return table.select(*map(as_text, columns)), damaged
+    return read_table(engine, path, wanted, Dialect("|", columns=list(columns.values()), quote=""))

@@ -2,14 +2,15 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import duckdb
 import pandas as pd
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".avif", ".bmp", ".tif", ".tiff")
+COLUMNS = ("image_path", "labels", "values", "image_group")
 ADDRESS = re.compile(r"https?://|//(?=[^/])", re.IGNORECASE)
 
 
@@ -19,20 +20,23 @@ class RawTables:
 
     Attributes:
         items: ``item_id`` (str), ``image_path`` (str below images_dir, or None), ``labels`` (list of str; None:
-            unknown; empty: known to have none) and ``image_group`` (str, or None); ids may still repeat or be empty.
-            For regression also ``values`` (tuple of float, or None: unknown), in the order of the sorted labels.
-        interactions: ``user_id`` and ``item_id``, text; pairs may still repeat, be empty, or name unknown items. None:
-            the dataset has none.
-        dropped: What the source itself left out, as reason -> count.
-        image_urls: Where an image can be downloaded from, by image path.
-        notes: Other figures for the report.
+            unknown; empty: known to have none), ``values`` (tuple of float in the order of the sorted labels; None:
+            unknown, or no regression) and ``image_group`` (str, or None); ids may still repeat or be empty.
+        interactions: ``user_id`` and ``item_id``, text; pairs may still repeat, be empty, or name unknown items.
     """
 
     items: pd.DataFrame
     interactions: duckdb.DuckDBPyRelation | None
-    dropped: dict[str, int] = field(default_factory=dict)
-    image_urls: dict[str, str] = field(default_factory=dict)
-    notes: dict[str, Any] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict)  # what the source itself left out, as reason -> count
+    image_urls: dict[str, str] = field(default_factory=dict)  # where an image can be downloaded from, by path
+    notes: dict[str, Any] = field(default_factory=dict)  # other figures for the report
+
+
+def item_table(item_id: Sequence[str], **columns: Sequence[Any]) -> pd.DataFrame:
+    """``RawTables.items``; a column that is not given is null."""
+    nulls = [None] * len(item_id)
+    given = {"item_id": item_id} | {name: columns.get(name, nulls) for name in COLUMNS}
+    return pd.DataFrame({name: pd.Series(own, range(len(nulls)), object) for name, own in given.items()})
 
 
 def web_address(text: str) -> str | None:
@@ -44,12 +48,8 @@ def web_address(text: str) -> str | None:
 def downloaded_path(url: str) -> str:
     """Path below ``images_dir`` of an image from the web.
 
-    It is made of the address's hash, so items with one address share a file, and neither an address nor an id can name
-    a file of its own choice.
+    It is made of the address's hash, so items with one address share a file, and no address can choose its file's name.
     """
     name = hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-    try:
-        ending = next((e for e in IMAGE_ENDINGS if urlsplit(url).path.lower().endswith(e)), ".img")
-    except ValueError:  # not an address after all; the download says so
-        ending = ".img"
-    return f"{name[:2]}/{name}{ending}"
+    path = re.split(r"[?#]", url)[0].lower()
+    return f"{name[:2]}/{name}" + next((ending for ending in IMAGE_ENDINGS if path.endswith(ending)), ".img")

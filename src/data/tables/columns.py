@@ -20,15 +20,15 @@ from src.errors import DataError
 BLANK = "".join(filter(str.isspace, map(chr, range(0x3001))))  # what str.strip takes away
 EXACT = {"float": 2.0**24, "double": 2.0**53}  # larger whole numbers cannot all be told apart
 NESTED = ("list", "array", "struct", "map", "union", "variant")
-IS_GIVEN = r"lower(rating) NOT IN ('', 'na', 'n/a', 'nan', 'null', 'none', '\n')"
-RATING = SQLExpression(f"CASE WHEN {IS_GIVEN} THEN TRY_CAST(rating AS DOUBLE) END").alias("number")
+OPTIONAL = {"image_column", "labels_column"}  # settings that may be null
+MISSING = "('', 'na', 'n/a', 'nan', 'null', 'none', '\\n')"  # in place of a number
 
 
 def find_columns(present: Sequence[str], wanted: Mapping[str, str]) -> list[int] | None:
     """Places of the wanted columns; names may differ by blanks at their ends. None: one is missing."""
-    places = {name.strip(): place for place, name in reversed(list(enumerate(present)))}
-    places |= {name: place for place, name in reversed(list(enumerate(present)))}
-    return [places[name] for name in wanted] if all(name in places for name in wanted) else None
+    exact = {name: place for place, name in reversed(list(enumerate(present)))}
+    places = {name.strip(): place for name, place in reversed(exact.items())} | exact
+    return [places[name] for name in wanted] if set(wanted) <= set(places) else None
 
 
 def require_columns(path: Path, present: Sequence[str], wanted: Mapping[str, str], how: str = "") -> list[int]:
@@ -37,9 +37,10 @@ def require_columns(path: Path, present: Sequence[str], wanted: Mapping[str, str
     if places is None:
         missing = [name for name in wanted if find_columns(present, {name: ""}) is None]
         settings = " and ".join(dict.fromkeys(f"dataset.{wanted[name]}" for name in missing))
+        null = ", or to null if there are none" if {wanted[name] for name in missing} <= OPTIONAL else ""
         raise DataError(
             f"{path} should have the column(s) {', '.join(map(repr, missing))}, but has "
-            f"{', '.join(map(repr, present)) or 'none'}{how}. Set {settings} to the right name."
+            f"{', '.join(map(repr, present)) or 'none'}{how}. Set {settings} to the right name{null}."
         )
     return places
 
@@ -53,8 +54,7 @@ def as_text(name: str) -> Expression:
 def exact_text(table: duckdb.DuckDBPyRelation, name: str, path: Path) -> Expression:
     """A column of ids as text, as ``as_text``; a whole number has no decimal point, whatever its type.
 
-    Raises:
-        DataError: It holds lists, or decimals so large that neighbouring ids have become one.
+    Raises ``DataError``: it holds lists, or decimals so large that neighbouring ids have become one.
     """
     kind, column = table.types[table.columns.index(name)].id, ColumnExpression(name)
     text = column.cast("VARCHAR")
@@ -77,26 +77,30 @@ def exact_text(table: duckdb.DuckDBPyRelation, name: str, path: Path) -> Express
     return CoalesceOperator(text, ConstantExpression("")).alias(name)
 
 
-def at_least(
-    table: duckdb.DuckDBPyRelation, least: float | None, path: Path, name: str
-) -> tuple[duckdb.DuckDBPyRelation, int]:
-    """The rows of a table of text whose ``rating`` is ``least`` or more, and how many others there are.
+def to_numbers(table: duckdb.DuckDBPyRelation, name: str, path: Path, title: str) -> duckdb.DuckDBPyRelation:
+    """The table with one of our own columns as DOUBLE, null where nothing is given.
 
-    A missing rating is none. With ``least`` None all rows stay.
-
-    Raises:
-        DataError: A rating is text.
+    Raises ``DataError``: a cell holds something else.
     """
-    table = table.select(StarExpression(), RATING)
-    wrong, example = table.aggregate(
-        f"count(*) FILTER (number IS NULL AND {IS_GIVEN}), min(rating) FILTER (number IS NULL AND {IS_GIVEN})"
-    ).fetchall()[0]
-    if wrong:
+    table = table.select(StarExpression(exclude=[name]), as_text(name))
+    number = f"CASE WHEN lower({name}) NOT IN {MISSING} THEN TRY_CAST({name} AS DOUBLE) END"
+    wrong = table.filter(f"lower({name}) NOT IN {MISSING} AND NOT coalesce(isfinite({number}), false)")
+    count, example = wrong.aggregate(f"count(*), min({name})").fetchall()[0]
+    if count:
         raise DataError(
-            f"{path}: column {name!r} should hold numbers, but {wrong} row(s) hold none, such as {example!r}; "
+            f"{path}: column {title!r} should hold numbers, but {count} row(s) hold none, such as {example!r}; "
             "correct them."
         )
-    if least is None:
-        return table, 0
-    high = table.filter(ColumnExpression("number") >= ConstantExpression(least))
+    return table.select(StarExpression(exclude=[name]), SQLExpression(number).alias(name))
+
+
+def at_least(
+    table: duckdb.DuckDBPyRelation, least: float | None, path: Path, title: str
+) -> tuple[duckdb.DuckDBPyRelation, int]:
+    """The rows whose ``rating`` is ``least`` or more (None: all), and how many others there are.
+
+    Raises ``DataError``: a rating is text.
+    """
+    table = to_numbers(table, "rating", path, title)
+    high = table if least is None else table.filter(ColumnExpression("rating") >= ConstantExpression(least))
     return high, len(table) - len(high)

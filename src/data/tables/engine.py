@@ -25,7 +25,6 @@ class Engine:
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
-        """Use ``open_engine``."""
         self.connection, self._folder, self._numbers = connection, folder, itertools.count()
 
     def temporary(self) -> Path:
@@ -58,8 +57,7 @@ def open_engine(files: Sequence[Path], parent: Path, memory_gb: float | None = N
     """Open an engine that may read ``files``, with ``memory_gb`` (None: a quarter of the machine's).
 
     Its folder in ``parent``, on a disk with room for the interactions, is deleted at the end; one process at a time may
-    use ``parent``. Raises ``DataError``
-    where that memory does not suffice.
+    use ``parent``. Raises ``DataError`` where that memory does not suffice.
     """
     memory = memory_gb or SHARE_OF_MEMORY * total_memory() / 1e9
     settings: dict[str, Any] = {"memory_limit": f"{memory:.3f}GB", "threads": n_cores()}
@@ -69,9 +67,8 @@ def open_engine(files: Sequence[Path], parent: Path, memory_gb: float | None = N
     with tempfile.TemporaryDirectory(prefix=FOLDER, dir=parent) as folder:
         settings["temp_directory"] = f"{folder}/spilled"
         with duckdb.connect(config=settings) as connection:
-            allowed = ", ".join(_literal(path) for path in files)
-            connection.execute(f"SET allowed_paths = [{allowed}]")
-            connection.execute(f"SET allowed_directories = [{_literal(Path(folder))}]")
+            connection.execute("SET allowed_paths = $1", [[str(path.resolve()) for path in files]])
+            connection.execute("SET allowed_directories = $1", [[str(Path(folder).resolve())]])
             connection.execute("SET enable_external_access = false")
             connection.execute("SET lock_configuration = true")
             try:
@@ -85,7 +82,3 @@ def open_engine(files: Sequence[Path], parent: Path, memory_gb: float | None = N
 def brief(error: Exception) -> str:
     """The first line of an error."""
     return str(error).strip().partition("\n")[0][:200]
-
-
-def _literal(path: Path) -> str:
-    return "'" + str(path.resolve()).replace("'", "''") + "'"

@@ -1,6 +1,6 @@
 """Tables of any kind by their path: text, Parquet, or a folder of parts, as Spark writes them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import reduce
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import duckdb
 from duckdb import ColumnExpression
 
 from src.config.datasets import DatasetConfig
-from src.data.tables.columns import require_columns
+from src.data.tables.columns import exact_text, require_columns
 from src.data.tables.engine import Engine, brief
 from src.data.tables.text import Dialect, load_text
 from src.errors import DataError
@@ -19,22 +19,18 @@ SHOWN = ".csv, .tsv, .txt (also .gz, .zst) or .parquet"
 
 
 def read_table(
-    engine: Engine, path: Path, wanted: Mapping[str, tuple[str, str]], dialect: Dialect
+    engine: Engine, path: Path, wanted: Mapping[str, tuple[str, str]], dialect: Dialect, as_is: Collection[str] = ()
 ) -> tuple[duckdb.DuckDBPyRelation, int]:
-    """Read columns of a table.
+    """Read columns of a file or folder of parts, and count the rows with a wrong number of cells.
 
     Args:
         engine: Opened with ``parts_of`` the table.
-        path: A file or a folder of parts.
+        path: The table.
         wanted: What to call each column, its name in the table, and the setting that names it.
         dialect: Of a text table.
+        as_is: Columns that keep their type; others become text, exactly, where nothing is "".
 
-    Returns:
-        The columns, and how many rows have a wrong number of cells. Columns of text tables are text, null where a row
-        ends before the cell.
-
-    Raises:
-        DataError: The table is damaged, of no known kind, or lacks a column.
+    Raises ``DataError``: the table is damaged, of no known kind, or lacks a column.
     """
     parts, setting_of = parts_of(path), dict(wanted.values())
     if parts[0].name.endswith(PARQUET):
@@ -53,7 +49,9 @@ def read_table(
         names = [f"c{position}" for position in range(len(setting_of))]
     name_of = dict(zip(setting_of, names, strict=True))
     columns = [ColumnExpression(name_of[name]).alias(alias) for alias, (name, _) in wanted.items()]
-    return table.select(*columns), damaged
+    table = table.select(*columns)
+    kept = (ColumnExpression(name) if name in as_is else exact_text(table, name, path) for name in wanted)
+    return table.select(*kept), damaged
 
 
 def parts_of(path: Path) -> list[Path]:
@@ -69,9 +67,7 @@ def parts_of(path: Path) -> list[Path]:
 
 def require_file(path: Path, cfg: DatasetConfig) -> Path:
     """Return ``path`` if it is there; else raise ``DataError`` that says what to get and where to put it."""
-    if path.exists():
-        return path
-    how = f" {cfg.obtain}" if cfg.obtain else ""
-    raise DataError(
-        f"{path} does not exist. Put the raw file there, or set dataset.raw_dir to the folder that holds it.{how}"
-    )
+    if not path.exists():
+        put = "Put the raw file there, or set dataset.raw_dir to the folder that holds it."
+        raise DataError(f"{path} does not exist. {put} {cfg.obtain}".rstrip())
+    return path

@@ -37,29 +37,19 @@ codecs.register_error(WESTERN, lambda error: (error.object[error.start : error.e
 
 @dataclass(frozen=True)
 class Dialect:
-    """What is known of a text table.
+    """What is known of a text table."""
 
-    Attributes:
-        delimiter: Between its cells; None: whatever gives the wanted columns.
-        encoding: None: by its byte order mark, else UTF-8, else cp1252, which is said.
-        columns: Names of its columns, where no header line gives them.
-        quote: What encloses cells; empty: nothing.
-        escape: Before a quote within a cell; empty: the quote itself.
-        fill: A row that ends early has empty cells at its end, and a longer one is an error; else both are left out.
-        skip: Blank lines before the header.
-    """
-
-    delimiter: str | None = None
-    encoding: str | None = None
-    columns: Sequence[str] | None = None
-    quote: str = '"'
-    escape: str = ""
-    fill: bool = False
-    skip: int = 0
+    delimiter: str | None = None  # None: whatever gives the wanted columns
+    encoding: str | None = None  # None: by its byte order mark, else UTF-8, else cp1252, which is said
+    columns: Sequence[str] | None = None  # None: the header line names them
+    quote: str = '"'  # around cells; empty: nothing
+    escape: str = ""  # before a quote within a cell; empty: the quote itself
+    fill: bool = False  # a row that ends early has empty cells, a longer one is an error; else both are left out
+    skip: int = 0  # blank lines before the header
 
 
 class _DamageError(Exception):
-    def __init__(self, kind: str, text: str) -> None:
+    def __init__(self, text: str, kind: str = "") -> None:
         super().__init__(text)
         self.kind = kind
 
@@ -67,19 +57,10 @@ class _DamageError(Exception):
 def load_text(
     engine: Engine, path: Path, wanted: Mapping[str, str], dialect: Dialect
 ) -> tuple[duckdb.DuckDBPyRelation, int]:
-    """Read columns of a text table into a temporary table.
+    """Read columns of a text table into a temporary table, and count the rows with too few or too many cells.
 
-    Args:
-        engine: Where to.
-        path: The table.
-        wanted: Names of the columns, and the setting that names each.
-        dialect: What is known of it.
-
-    Returns:
-        The columns ``c0, c1, ...`` as text, and how many rows have too few or too many cells.
-
-    Raises:
-        DataError: The file is damaged or lacks a column.
+    The columns ``wanted`` (by name, with the setting that names each) become ``c0, c1, ...``, text. Raises
+    ``DataError`` where the file is damaged or lacks a column.
     """
     try:
         source = _plain(engine, path, dialect.encoding)
@@ -109,12 +90,13 @@ def load_text(
 
 def _plain(engine: Engine, path: Path, encoding: str | None) -> Path:
     """The table unpacked and as UTF-8, under a path that DuckDB may read."""
-    if (kind := next((kind for magic, kind in MAGIC.items() if _head(path, 4).startswith(magic)), None)) is not None:
-        packed, path = path, engine.temporary()
+    packed = path
+    for kind in (kind for magic, kind in MAGIC.items() if _head(packed, 4).startswith(magic)):
+        path = engine.temporary()
         with pa.input_stream(str(packed), compression=kind) as stream, path.open("wb") as unpacked:
             shutil.copyfileobj(stream, unpacked, BLOCK)
     if not _head(path, 1):
-        raise _DamageError("", "it is empty")
+        raise _DamageError("it is empty")
     encoding = encoding or next((name for mark, name in MARKS.items() if _head(path, 2) == mark), "utf-8")
     return engine.link(path) if codecs.lookup(encoding).name == "utf-8" else _recode(engine, path, encoding)
 
@@ -153,15 +135,14 @@ def _header(path: Path, dialect: Dialect, wanted: Mapping[str, str]) -> tuple[li
         text = head.decode(WESTERN, WESTERN)
     n_blank = text[: len(text) - len(text.lstrip())].count("\n")
     dialect = replace(dialect, quote="'" if text.lstrip().startswith("'") else dialect.quote, skip=n_blank)
-    found = {}
+    found = []
     for delimiter in [dialect.delimiter] if dialect.delimiter else DELIMITERS:
         names, first = _first_rows(text, delimiter, dialect.quote)
         ends_so = len(first) == len(names) + 1 and not first[-1]  # each row ends in a delimiter, but for the header
-        found[delimiter] = [*names, ""] if ends_so else names
-        if find_columns(names, wanted) is not None:
-            return found[delimiter], replace(dialect, delimiter=delimiter)
-    most = max(found, key=lambda delimiter: len(found[delimiter]))
-    return found[most], replace(dialect, delimiter=most)
+        names = [*names, ""] if ends_so else names
+        found.append((find_columns(names, wanted) is not None, len(names), names, delimiter))
+    _, _, names, delimiter = max(found, key=lambda one: one[:2])
+    return names, replace(dialect, delimiter=delimiter)
 
 
 def _first_rows(text: str, delimiter: str, quote: str) -> list[list[str]]:
@@ -204,16 +185,16 @@ def _read(
     except duckdb.OutOfMemoryException:
         raise
     except duckdb.Error as error:
-        raise _DamageError(ENDS if "invalid state" in str(error) else "", brief(error)) from error
+        raise _DamageError(brief(error), ENDS if "invalid state" in str(error) else "") from error
     lost = table.aggregate("count(*) FILTER (short)").fetchall()[0][0]
     by_kind = engine.connection.table(rejects).aggregate("error_type, count(DISTINCT line), min(line)")
     for kind, count, line in sorted(by_kind.fetchall()):
         if kind not in WRONG_NUMBER or dialect.fill:
             what = f"more than {n_columns} cells; quotes should enclose one that holds {dialect.delimiter!r}"
-            raise _DamageError(kind, f"line {line} has {what if kind in WRONG_NUMBER else kind.lower()}")
+            raise _DamageError(f"line {line} has {what if kind in WRONG_NUMBER else kind.lower()}", kind)
         lost += count
     if lost >= MOST_REJECTED:
-        raise _DamageError("", f"{MOST_REJECTED} rows or more have another number of cells than {n_columns}")
+        raise _DamageError(f"{MOST_REJECTED} rows or more have another number of cells than {n_columns}")
     return table, lost
 
 

@@ -49,7 +49,7 @@ def test_pseudo_labels_are_image_onlys_probabilities(pipeline):
     network = FinishedRun.open(teacher.directory).network
     rows = store.rows(fold.split(TRAIN)["item_id"])
     sides = torch.from_numpy(store.heights[rows]), torch.from_numpy(store.widths[rows])
-    images = crop_batch(store, rows, center_crop_boxes(*sides, cfg.eval_crop), cfg.image_size)
+    images = crop_batch(store.read, rows, center_crop_boxes(*sides, cfg.eval_crop), cfg.image_size)
     with torch.inference_mode():
         scores = network(images.float() / 255)[0].sigmoid().numpy()
     probs = unweighted_probabilities(scores, inputs.positive_weight.numpy())

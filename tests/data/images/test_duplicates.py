@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.data.images import duplicates
 from src.data.images.duplicates import MAX_DISTANCE, describe_lookalikes, difference_hash, group_lookalikes
 
 
@@ -38,15 +37,6 @@ def test_groups_against_brute_force(seed):
     groups = group_lookalikes(hashes)
     assert partition(groups) == by_brute_force(hashes)
     assert sorted(set(groups.tolist())) == list(range(groups.max() + 1))
-
-
-@pytest.mark.parametrize("pairs", [1, 7, 100])
-def test_blocks_give_the_same(pairs, monkeypatch):
-    hashes = np.array([value & 0xFFF for value in planted(1, 120).tolist()], dtype=np.uint64)  # bands with many members
-    whole = group_lookalikes(hashes)
-    monkeypatch.setattr(duplicates, "BLOCK_PAIRS", pairs)
-    assert (group_lookalikes(hashes) == whole).all()
-    assert partition(whole) == by_brute_force(hashes)
 
 
 @pytest.mark.parametrize("bits", range(1, 6))

@@ -9,7 +9,7 @@ from PIL import Image
 
 from src.config.datasets import TabularConfig
 from src.data.images.decode import RefusedImageError
-from src.data.images.files import load_image, resolve_image_path
+from src.data.images.store import load_image, resolve_image_path
 
 
 @pytest.fixture

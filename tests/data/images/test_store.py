@@ -2,6 +2,7 @@ import pickle
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -24,11 +25,12 @@ def cfg(tmp_path):
 @pytest.fixture
 def store(cfg, tmp_path):
     paths = {"3": "wide.png", "1": "tall.png", "2": "exact.png", "4": "wide.png", "5": "copy.png", "6": "gone.png"}
-    contents = write_store(tmp_path / "store", paths, cfg, num_workers=2)
-    assert set(contents.digests) == {"wide.png", "tall.png", "exact.png", "copy.png"}
-    assert contents.digests["wide.png"] == contents.digests["copy.png"]
-    assert contents.refused == {"gone.png": "file is missing"}
-    assert contents.sizes[contents.digests["wide.png"]] == Image.open(f"{cfg.images_dir}/wide.png").size
+    images = pd.DataFrame(paths.items(), columns=["item_id", "path"])
+    files = write_store(tmp_path / "store", images, cfg, num_workers=2)
+    assert set(files["digest"].dropna().index) == {"wide.png", "tall.png", "exact.png", "copy.png"}
+    assert files["digest"]["wide.png"] == files["digest"]["copy.png"]
+    assert files["refused"].dropna().to_dict() == {"gone.png": "file is missing"}
+    assert tuple(files.loc["wide.png", ["width", "height"]]) == Image.open(f"{cfg.images_dir}/wide.png").size
     return ImageStore.open(tmp_path / "store")
 
 
@@ -63,7 +65,8 @@ def test_unknown_ids_are_named(store):
 
 
 def test_number_of_workers_changes_no_byte(cfg, tmp_path):
-    paths = {str(i): name for i, name in enumerate(["wide.png", "tall.png", "exact.png"] * 5)}
+    names = ["wide.png", "tall.png", "exact.png"] * 5
+    paths = pd.DataFrame({"item_id": map(str, range(15)), "path": names})
     for workers in (1, 4):
         write_store(tmp_path / f"store{workers}", paths, cfg, workers)
     for name in (PIXELS_FILE, INDEX_FILE):
@@ -92,7 +95,7 @@ def test_missing_index(tmp_path):
 
 
 def test_empty_store(cfg, tmp_path):
-    write_store(tmp_path / "none", {}, cfg, 1)
+    write_store(tmp_path / "none", pd.DataFrame({"item_id": [], "path": []}), cfg, 1)
     store = ImageStore.open(tmp_path / "none")
     assert len(store) == 0
     assert store.short_side == 0

@@ -2,6 +2,7 @@ import colorsys
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -42,7 +43,8 @@ def store(tmp_path_factory):
     for number, (height, width) in enumerate(sizes):
         smooth_image(height, width, number).save(folder / f"{number}.png")
     cfg = TabularConfig(name="x", raw_dir=str(folder), images_dir=str(folder), store_size=32)
-    write_store(folder / "d" / "prepared" / "images", {str(n): f"{n}.png" for n in range(3)}, cfg, 1)
+    images = pd.DataFrame({"item_id": ["0", "1", "2"], "path": ["0.png", "1.png", "2.png"]})
+    write_store(folder / "d" / "prepared" / "images", images, cfg, 1)
     return ImageStore.open(folder / "d" / "prepared" / "images")
 
 
@@ -96,7 +98,7 @@ def test_center_crops_by_hand():
 
 def test_crop_batch_equals_torchvision(store):
     boxes = torch.tensor([[2, 5, 28, 40], [0, 0, 40, 32], [8, 8, 16, 16]])
-    batch = crop_batch(store, np.arange(3), boxes, 16, torch.tensor([False, True, False]))
+    batch = crop_batch(store.read, np.arange(3), boxes, 16, torch.tensor([False, True, False]))
     assert batch.shape == (3, 3, 16, 16)
     assert batch.dtype == torch.uint8
     for row, (top, left, height, width) in enumerate(boxes.tolist()):
@@ -112,7 +114,7 @@ def test_crop_batch_equals_torchvision(store):
 
 def test_crop_batch_writes_nothing_to_the_store(store):
     before = store.read(0).copy()
-    crop_batch(store, np.array([0]), torch.tensor([[0, 0, 16, 16]]), 16).fill_(0)
+    crop_batch(store.read, np.array([0]), torch.tensor([[0, 0, 16, 16]]), 16).fill_(0)
     assert (store.read(0) == before).all()
 
 

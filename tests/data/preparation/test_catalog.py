@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from src.data.preparation.catalog import assign_groups, filter_labels, part_of
 from src.data.preparation.interactions import Cleaned
-from src.data.preparation.statistics import describe, gini_index
+from src.data.preparation.report import describe_dataset, gini_index
 from src.errors import DataError
 
 
@@ -101,7 +101,7 @@ def test_statistics_by_hand():
         ["1", "a", ["cat", "dog"], "g"], ["2", "b", ["cat"], "g"], ["3", "c", None, "h"], ["4", None, ["dog"], "i"]
     )
     pairs = Cleaned(np.array([2, 0, 0, 1]), n_users=2, n_read=5, dropped={})
-    assert describe(items, pairs, ["cat", "dog"]) == {
+    assert describe_dataset(items, pairs, ["cat", "dog"]) == {
         "images": 3,
         "items": 4,
         "image_groups": 2,
@@ -109,7 +109,7 @@ def test_statistics_by_hand():
         "users": 2,
         "sparsity": 3 / (2 * 4),
         "labels": 2,
-        "labelled_images": 2,
+        "labelled_items": 2,
         "average_positive_labels": 1.5,
         "gini_index": pytest.approx((-1 * 1 + 1 * 2) / (2 * 3)),
         "images_with_interactions": 1,
