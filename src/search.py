@@ -44,7 +44,7 @@ def run_trials(
         pruner: That the trial asks; None: no trial is pruned.
 
     Returns:
-        The trials that are done; ``params`` are their settings, ``value`` is null where pruned.
+        The trials that are done, pruned ones included; ``params`` are their settings.
 
     Raises:
         ConfigError: A setting of ``space`` has neither a range nor choices.

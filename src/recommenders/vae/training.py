@@ -97,9 +97,7 @@ class VAEModule(lightning.LightningModule):
         optimizer = torch.optim.AdamW(
             self.parameters(), cfg.lr, eps=cfg.adam_eps, weight_decay=cfg.weight_decay, fused=True
         )
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: min(1.0, 2 * (1 - step / cfg.max_steps))
-        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, 2 * (1 - step / cfg.max_steps)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
