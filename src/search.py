@@ -59,9 +59,9 @@ def run_trials(
             pruner=pruner or optuna.pruners.NopPruner(),
             load_if_exists=True,
         )
-        for trial in study.get_trials(states=(TrialState.RUNNING,)):  # cut off
-            study.tell(trial.number, state=TrialState.FAIL)
-            study.enqueue_trial(trial.params)
+        for cut_off in study.get_trials(states=(TrialState.RUNNING,)):
+            study.tell(cut_off.number, state=TrialState.FAIL)
+            study.enqueue_trial(cut_off.params)
         while (place := len(study.get_trials(states=DONE))) < n_trials:
             study.sampler = optuna.samplers.TPESampler(seed=derive_seed(seed, "trial", place) % 2**32)
             if place < len(listed) and not study.get_trials(states=(TrialState.WAITING,)):
