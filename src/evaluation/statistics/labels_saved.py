@@ -1,11 +1,14 @@
 """Labels saved: the label ratio at which the baseline reaches a method's mAP."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from src.evaluation.statistics.comparison import MethodResult
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,12 @@ def labels_saved(
     """
     reference = {ratio: row for ratio, rows in results.items() for row in rows if row.name == baseline}
     ratios = sorted(reference)
-    if len(ratios) < 2 or len({row.runs for row in reference.values()}) > 1:
+    if len(ratios) < 2:
+        return []
+    if len({row.runs for row in reference.values()}) > 1:
+        logger.warning(
+            "Labels saved are not computed: %s has other folds or seeds at some label ratios than at others.", baseline
+        )
         return []
     curves = np.maximum.accumulate([reference[ratio].resampled for ratio in ratios], axis=0).T
     tail = (1 - confidence_level) / 2

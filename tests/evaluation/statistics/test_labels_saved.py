@@ -52,14 +52,16 @@ def test_undefined_replicates_are_left_out():
     assert (saved.low, saved.high) == pytest.approx((0.2, 0.2))
 
 
-def test_one_ratio_or_other_runs_give_nothing():
+def test_one_ratio_or_other_runs_give_nothing(caplog):
     rising = [constant(value) for value in (0.1, 0.2, 0.3, 0.4)]
     whole = curve(rising, constant(0.2))
     assert labels_saved({0.1: whole[0.1]}, "image_only", 0.95) == []
     whole[0.1][1] = row("cf_distill", constant(0.2), runs=((0, 0),))
     assert labels_saved(whole, "image_only", 0.95) == []
+    assert not caplog.messages
     whole[0.2] = [row("image_only", constant(0.2), runs=((0, 0),))]
     assert labels_saved(whole, "image_only", 0.95) == []
+    assert "image_only has other folds or seeds" in caplog.text
 
 
 @pytest.mark.slow
