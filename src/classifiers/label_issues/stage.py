@@ -1,0 +1,133 @@
+"""``method=label_issues``: train items whose labels neither image nor interactions support, most suspicious first."""
+
+import logging
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from src.cf2label.out_of_fold import out_of_fold_probabilities
+from src.classifiers.label_issues.scores import evidence, exchange_label_sets, found, probability_of_error, stack
+from src.classifiers.models.features import FrozenFeatures
+from src.classifiers.settings import features_run
+from src.classifiers.targets.soft_labels import train_vectors
+from src.config.cf2label import CF2LabelConfig
+from src.config.stages import ClassifierTrainingConfig
+from src.data.folds import TRAIN, FoldData, label_mask
+from src.data.images.store import ImageStore
+from src.errors import DataError
+from src.files import save_text
+from src.randomness import derive_seed
+from src.runs import Run
+
+logger = logging.getLogger(__name__)
+
+ISSUES_FILE = "label_issues.csv"
+IMAGE_HEAD = {"lr": 0.001, "weight_decay": 3.0}
+"""In place of CF2Label's: features have twenty times the dimensions of CF vectors, and are overfitted sooner."""
+
+
+class Judged(NamedTuple):
+    """Labelled train items, and what each source predicts of their labels without having seen them.
+
+    Attributes:
+        items: n rows of the fold's train items.
+        n_users: Users who interacted with each, [n]; 0 for an item without CF vector.
+        given: Their labels, multi-hot, [n, N] float32, with planted errors.
+        wrong: Which items have a planted error, [n] bool.
+        probs: Label probabilities [n, N] by source: image, cf, both. Without CF vector, ``cf`` is the prevalence.
+    """
+
+    items: pd.DataFrame
+    n_users: np.ndarray
+    given: np.ndarray
+    wrong: np.ndarray
+    probs: dict[str, np.ndarray]
+
+
+def find_label_issues(cfg: ClassifierTrainingConfig, fold: FoldData, run: Run) -> dict[str, Any]:
+    """Rank the labelled train items by the evidence against their labels, into ``label_issues.csv``.
+
+    With ``method.planted_errors`` the metrics say how well the planted errors are found.
+
+    Raises:
+        ArtifactError: The CF vectors are missing or do not fit.
+        ConfigError: The dataset has numbers in place of labels.
+        DataError: No train item has a label, or too few have for the folds.
+    """
+    items, n_users, given, wrong, probs = judged = judge_labels(cfg, fold)
+    scores = {source: evidence(values, given) for source, values in probs.items()}
+    names, prevalence = np.array(fold.label_names), given.mean(axis=0)
+    improbable = (given > 0) & (probs["image"] < prevalence) & (probs["cf"] < prevalence)
+    table = pd.DataFrame({
+        "item_id": items["item_id"],
+        "image_path": items["image_path"],
+        "labels": _join(names, given > 0),
+        "probability_of_error": probability_of_error(scores["both"]),
+        "source": _source(scores),
+        "improbable_labels": _join(names, improbable),
+        "missing_labels": _join(names, (given == 0) & (probs["both"] > 0.5)),
+        "n_users": n_users,
+        **{f"score_{source}": values for source, values in scores.items()},
+        **({"planted": wrong} if cfg.method.planted_errors else {}),
+    })  # fmt: skip
+    table = table.sort_values("score_both", ascending=False, kind="stable")
+    save_text(run.directory / ISSUES_FILE, table.to_csv(index=False, float_format="%.4f"))
+    n_suspects = int((table["probability_of_error"] > 0.5).sum())
+    logger.info("%d of %d items probably have wrong labels: %s", n_suspects, len(items), run.directory / ISSUES_FILE)
+    n_missing, n_silent = int((table["missing_labels"] != "").sum()), int((n_users == 0).sum())
+    counts = {"n_items": len(items), "n_without_vector": n_silent, "n_suspects": n_suspects, "n_missing": n_missing}
+    return {**counts, **(measure(judged) if wrong.any() else {})}
+
+
+def judge_labels(cfg: ClassifierTrainingConfig, fold: FoldData) -> Judged:
+    """Predict the labels of the labelled train items by models that were trained on other items, and stack them.
+
+    CF2Label predicts from the CF vector, the same model from frozen features. Labels of validation and test items are
+    not used. Raises as ``find_label_issues`` does.
+    """
+    fold.require_classes("method=label_issues")
+    items, vectors = fold.split(TRAIN), train_vectors(cfg, fold)
+    kept = items["labels"].notna().to_numpy() & label_mask(items["item_id"].to_numpy(), cfg.label_ratio, cfg.mask_seed)
+    if not kept.any():
+        raise DataError(f"No train item of fold {cfg.fold} has a label at label ratio {cfg.label_ratio:g}; raise it.")
+    items, present, n_users = items[kept].reset_index(drop=True), vectors.present[kept], vectors.n_users[kept]
+    given, wrong = exchange_label_sets(fold.targets(items), cfg.method.planted_errors, _rng(cfg, "planted"))
+    store = ImageStore.open(fold.images_dir)
+    features = FrozenFeatures.of(features_run(cfg, fold), cfg, store).array[store.rows(items["item_id"].to_numpy())]
+    groups, head = items["image_group"].to_numpy(), replace(cfg.cf2label, **IMAGE_HEAD)
+
+    def predict(inputs: np.ndarray, rows: np.ndarray, settings: CF2LabelConfig) -> np.ndarray:
+        every = np.ones(int(rows.sum()), dtype=bool)
+        return out_of_fold_probabilities(inputs, given[rows], every, groups[rows], settings, cfg.seed).probs
+
+    image = predict(features.mean(axis=1, dtype=np.float32), np.ones(len(items), dtype=bool), head)
+    cf = np.tile(given.mean(axis=0), (len(items), 1))
+    cf[present] = predict(vectors.vectors[kept][present], present, cfg.cf2label)
+    probs = {"image": image, "cf": cf, "both": stack(image, cf, n_users, given, _rng(cfg, "stack"))}
+    return Judged(items, n_users, given, wrong, probs)
+
+
+def measure(judged: Judged) -> dict[str, float]:
+    """AUROC of each source on the planted errors, and precision among as many items as there are errors."""
+    results: dict[str, float] = {"n_planted": int(judged.wrong.sum())}
+    for source, probs in judged.probs.items():
+        auroc, precision = found(evidence(probs, judged.given), judged.wrong)
+        results |= {f"auroc_{source}": auroc, f"precision_{source}": precision}
+    return results
+
+
+def _rng(cfg: ClassifierTrainingConfig, name: str) -> np.random.Generator:
+    return np.random.default_rng(derive_seed(cfg.seed, "label issues", name))
+
+
+def _join(names: np.ndarray, chosen: np.ndarray) -> list[str]:
+    """The names [N] chosen for each item, [n, N] bool, as one cell each."""
+    return ["|".join(names[row]) for row in chosen]
+
+
+def _source(scores: dict[str, np.ndarray]) -> np.ndarray:
+    """Which sources have evidence against an item's labels, [n] str; empty: none."""
+    image, cf = scores["image"] > 0, scores["cf"] > 0
+    return np.select([image & cf, image, cf], ["both", "image", "cf"], "")
