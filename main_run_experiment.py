@@ -9,7 +9,7 @@ import sys
 
 from src.config.setting import help_text
 from src.config.stages import ExperimentConfig
-from src.entry import report_errors
+from src.entry import report_errors, stand_in_project
 from src.experiments.overrides import sort_overrides
 
 
@@ -32,6 +32,7 @@ def main() -> None:
     )
     arguments = parser.parse_intermixed_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stdout)
+    stand_in_project()
     with report_errors():
         sort_overrides(arguments.overrides)  # a mistyped one is answered before anything heavy is imported
         from src.experiments.run import run_experiment

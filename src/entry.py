@@ -41,6 +41,7 @@ def start(main: Callable[[], Any], *, find_preset: bool = False) -> None:
 
     With ``find_preset`` the dataset's preset is added to the command line.
     """
+    stand_in_project()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # otherwise Hydra prints the error and exits
     logging.basicConfig(format="%(levelname)s %(message)s", stream=sys.stdout)
     if {"--help", "-h"} & set(sys.argv):
@@ -49,6 +50,12 @@ def start(main: Callable[[], Any], *, find_preset: bool = False) -> None:
         if find_preset:
             sys.argv[1:] = with_preset(sys.argv[1:])
         main()
+
+
+def stand_in_project() -> None:
+    """Let relative paths be the project's, wherever the command is given."""
+    sys.argv[0] = str(Path(sys.argv[0]).resolve())  # Lightning starts it again for further devices
+    os.chdir(PROJECT)
 
 
 def with_preset(arguments: Sequence[str]) -> list[str]:

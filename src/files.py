@@ -23,7 +23,10 @@ from src.errors import ArtifactError
 from src.machine import is_running
 
 PROJECT = Path(__file__).parents[1]
-"""Folder of the project."""
+"""Folder of the project; relative paths of its own files start here."""
+
+STARTED_IN = Path.cwd()
+"""Where the command was given; relative paths of the user's images start here."""
 
 
 @contextlib.contextmanager

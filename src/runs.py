@@ -74,22 +74,35 @@ class Run:
 
     @contextlib.contextmanager
     def locked(self, *, force: bool = False) -> Iterator[None]:
-        """Lock the directory while it is written; ``force`` deletes its content.
+        """Lock the directory while it is written; ``force`` makes it anew beside the old one, which any error leaves.
 
         A second process with the same run waits, and then finds it finished. Of a multi-device run's processes only the
         first one locks.
         """
-        self.parent.mkdir(parents=True, exist_ok=True)
-        if not is_primary_process():
-            yield
-            return
-        with waiting_lock(self.directory.parent / f".{self.directory.name}.lock", self.directory):
-            if force and self.directory.exists():
-                shutil.rmtree(self.directory)
-            self.directory.mkdir(exist_ok=True)
-            self._warn_of_stale_runs()
-            self._started = time.monotonic()
-            yield
+        directory = self.directory
+        new, old = (self.parent / kind / directory.name for kind in (".new", ".old"))  # no glob finds runs there
+        if force:
+            self.directory = new
+        try:
+            if not is_primary_process():
+                yield
+                return
+            self.parent.mkdir(parents=True, exist_ok=True)
+            with waiting_lock(self.parent / f".{directory.name}.lock", directory):
+                if old.exists() and not directory.exists():  # a process was killed while it replaced the old one
+                    old.rename(directory)
+                shutil.rmtree(new, ignore_errors=True)
+                self.directory.mkdir(parents=True, exist_ok=True)
+                self._warn_of_stale_runs()
+                self._started = time.monotonic()
+                try:
+                    yield
+                    if force and self.finished:
+                        _replace(directory, new, old)
+                finally:
+                    shutil.rmtree(new, ignore_errors=True)
+        finally:
+            self.directory = directory
 
     def metrics(self) -> dict[str, Any]:
         """The metrics of a finished run."""
@@ -103,7 +116,7 @@ class Run:
 
     def _warn_of_stale_runs(self) -> None:
         for sibling in sorted(self.parent.glob(f"{self.name}-*")):
-            if sibling == self.directory or not is_finished(sibling):
+            if sibling.name == self.directory.name or not is_finished(sibling):
                 continue
             other, own = load_json(sibling / MANIFEST_FILE)["definition"], self.definition
             if other.get("settings") == json.loads(json.dumps(own["settings"])):
@@ -165,6 +178,16 @@ def waiting_lock(path: Path, what: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _replace(directory: Path, new: Path, old: Path) -> None:
+    """Let ``new`` take the place of ``directory``, which is ``old`` in between."""
+    shutil.rmtree(old, ignore_errors=True)
+    old.parent.mkdir(exist_ok=True)
+    if directory.exists():
+        directory.rename(old)
+    new.rename(directory)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _git_commit() -> str | None:

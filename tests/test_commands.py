@@ -1,11 +1,16 @@
 """The five commands as a user calls them: composition, errors, exit codes, multirun."""
 
+import contextlib
+import os
+import pty
 import subprocess
 import sys
+import threading
 
 import lightning
 import pytest
 import torch
+from PIL import Image
 
 from src.console import quiet_lightning
 from src.errors import ConfigError
@@ -93,3 +98,61 @@ def test_multirun_trains_every_combination(pipeline):
                   "recommender_seed=0", *overrides[:-1])  # fmt: skip
     assert answer.returncode == 0, answer.stderr
     assert len(pipeline.runs("image_only")) == len(pipeline.runs("mtl_uniform")) == 2
+
+
+def test_the_folder_one_stands_in_changes_nothing(tmp_path, shared_pipeline):
+    (tmp_path / "elsewhere").mkdir()
+    given = [f"dataset.raw_dir={os.path.relpath(shared_pipeline.raw_dir, ROOT)}"]
+    given += [f"outputs_dir={os.path.relpath(tmp_path / 'outputs', ROOT)}", "dataset=tabular", "dataset.store_size=32"]
+    answer = call("main_prepare_dataset.py", *given, "figures=false", cwd=tmp_path / "elsewhere")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert (tmp_path / "outputs" / "tabular" / "prepared" / "manifest.json").is_file()
+    shown = call("main_run_experiment.py", "experiment=table5", *given, "--dry-run", cwd=tmp_path / "elsewhere")
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert "Table 5" in shown.stdout
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_images_to_label_are_found_from_where_the_command_is_given(trained, tmp_path):
+    Image.new("RGB", (40, 40)).save(tmp_path / "cat.jpg")
+    given = [f"outputs_dir={trained.outputs_dir}", "dataset=tabular", "dataset.name=tiny", "images=cat.jpg"]
+    answer = call("main_use_model.py", *given, cwd=tmp_path)
+    assert "Labelled 1 images, 0 failed" in answer.stdout, answer.stdout + answer.stderr
+
+
+def on_a_terminal(command, stream):
+    """Run a command with one of stdout and stderr on a terminal and the other one in a pipe; what the pipe received."""
+    master, slave = pty.openpty()
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: slave}
+    process = subprocess.Popen(command, cwd=ROOT, text=True, **streams)
+    os.close(slave)
+
+    def drain():
+        with contextlib.suppress(OSError):  # the terminal ends with the process
+            while os.read(master, 65536):
+                pass
+
+    reader = threading.Thread(target=drain)
+    reader.start()
+    text = (process.stderr if stream == "stdout" else process.stdout).read()
+    assert process.wait(timeout=300) == 0, text
+    reader.join()
+    os.close(master)
+    return text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("terminal", ["stdout", "stderr"])
+def test_no_progress_bar_in_a_redirected_file(pipeline, terminal):
+    for stage, overrides in (
+        ("prepare_dataset", ["force=true"]),
+        ("train_recommender", ["seed=1"]),
+        ("train_classifier", ["method=image_only"]),
+        ("predict_testset", []),
+        ("use_model", [f"images={pipeline.raw_dir}"]),
+        ("evaluate_methods", ["figures=false"]),
+    ):
+        words = [word for word in pipeline.overrides(stage) if word != "trainer.progress_bar=false"]
+        text = on_a_terminal([sys.executable, f"main_{stage}.py", *words, *overrides], terminal)
+        assert "\r" not in text, stage
+        assert "it/s" not in text, stage

@@ -40,7 +40,7 @@ def numbers(tmp_path):
 
 @pytest.mark.slow
 def test_numbers_are_learned_and_methods_compared(numbers):
-    assert numbers.run("prepare_dataset")["labelled_images"] == 117
+    assert numbers.run("prepare_dataset")["labelled_items"] == 117
     assert numbers.run("train_recommender")["pre_check"].keys() == {"n_items"}
     for method, *more in (("image_only",), ("mtl_uniform", "alpha=0.1"), ("sequential",)):
         metrics = numbers.classify(method, "epochs=6", *more)

@@ -6,7 +6,9 @@ import sys
 import textwrap
 
 import pytest
+import torch
 
+from src.errors import ConfigError
 from tests.pipeline import ROOT
 
 KILL_MID_EPOCH = """
@@ -93,3 +95,17 @@ def test_a_killed_sequential_run_resumes_at_its_phase(pipeline):
     kill(pipeline, KILL_MID_EPOCH, *command)  # in the first epoch of the second phase
     resumed = pipeline.classify(*command)
     assert pipeline.classify(*command, "force=true") == resumed
+
+
+def test_a_forced_run_that_cannot_start_leaves_the_old_one(pipeline):
+    pipeline.classify("image_only", "epochs=1")
+    pipeline.run("predict_testset")
+    folders = [*pipeline.runs("image_only"), *(pipeline.outputs_dir / "tiny" / "recommender" / "vae").glob("fold*")]
+    before = {path: path.read_bytes() for folder in folders for path in folder.iterdir() if path.is_file()}
+    there = {"mps": torch.backends.mps.is_available(), "cuda": torch.cuda.is_available()}
+    device = next(name for name, available in there.items() if not available)
+    with pytest.raises(ConfigError, match="trainer cannot be set up"):
+        pipeline.classify("image_only", "epochs=1", "force=true", f"trainer.accelerator={device}")
+    with pytest.raises(ConfigError, match="trainer cannot be set up"):
+        pipeline.run("train_recommender", "force=true", f"trainer.accelerator={device}")
+    assert {path: path.read_bytes() for path in before} == before

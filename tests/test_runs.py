@@ -36,8 +36,40 @@ def test_finished_runs_are_kept_and_force_starts_anew(tmp_path):
         assert run(tmp_path).finished
         assert run(tmp_path).metrics() == {"mAP": 0.5}
     assert run(tmp_path).require() == first.directory
-    with run(tmp_path).locked(force=True):
-        assert not run(tmp_path).finished
+    with (forced := run(tmp_path)).locked(force=True):
+        assert not forced.finished
+        assert run(tmp_path).metrics() == {"mAP": 0.5}  # others still find the old one
+        forced.finish({"lr": 0.1}, {"mAP": 0.6})
+    assert forced.directory == first.directory
+    assert run(tmp_path).metrics() == {"mAP": 0.6}
+
+
+@pytest.mark.parametrize("finished", [True, False], ids=["finished", "interrupted"])
+def test_an_error_in_a_forced_run_leaves_the_old_one(tmp_path, finished):
+    with (old := run(tmp_path)).locked():
+        (old.directory / "last.ckpt").write_text("old")
+        if finished:
+            old.finish({}, {"mAP": 0.5})
+    before = {path.name: path.read_bytes() for path in old.directory.iterdir()}
+
+    def fail():
+        with (forced := run(tmp_path)).locked(force=True):
+            (forced.directory / "last.ckpt").write_text("new")
+            raise OSError("No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        fail()
+    assert {path.name: path.read_bytes() for path in old.directory.iterdir()} == before
+    assert list(tmp_path.rglob("last.ckpt")) == [old.directory / "last.ckpt"]
+
+
+def test_a_process_killed_between_the_renames_of_a_forced_run_loses_nothing(tmp_path):
+    with (old := run(tmp_path)).locked():
+        old.finish({}, {"mAP": 0.5})
+    (tmp_path / ".old").mkdir()
+    old.directory.rename(tmp_path / ".old" / old.directory.name)
+    with run(tmp_path).locked():
+        assert run(tmp_path).metrics() == {"mAP": 0.5}
 
 
 def test_a_run_of_other_inputs_is_called_stale(tmp_path, caplog):

@@ -32,6 +32,7 @@ def train_classifier(cfg: ClassifierTrainingConfig, callbacks: Sequence[Any] = (
     report_tuned(cfg)
     cfg = resolve(cfg)
     fold = load_fold(cfg)
+    fold.require_labels(f"method={cfg.method.name}")
     run = classifier_run(cfg, fold)
     with run.locked(force=cfg.force):
         if run.finished:

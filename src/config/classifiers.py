@@ -55,7 +55,7 @@ class SearchConfig:
 
 SEARCH = {
     "lr": SearchConfig(low=2e-4, high=3e-2, log=True),
-    "steps": SearchConfig(choices=[150, 300, 600, 1200, 2400]),
+    "steps": SearchConfig(choices=[150, 300, 600, 1200]),
     "hidden_size": SearchConfig(choices=[0, 512, 1024]),
     "dropout": SearchConfig(choices=[0.0, 0.2, 0.5, 0.8]),
 }
@@ -160,8 +160,8 @@ class TrainerConfig:
 
     @property
     def shows_progress(self) -> bool:
-        """Whether to show progress: it is wanted, and the output is a terminal."""
-        return self.progress_bar and sys.stderr.isatty()
+        """Whether to show progress: it is wanted, and nothing is redirected (Lightning's bar goes to stdout)."""
+        return self.progress_bar and sys.stderr.isatty() and sys.stdout.isatty()
 
     @property
     def devices_used(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ class DatasetConfig:
     name: str = setting(MISSING, "folder of everything that is made of it")
     source: str = setting(MISSING, "module of src/data/sources/ that reads the raw files")
     raw_dir: str = option(MISSING, "folder of the raw tables")
-    images_dir: str = option(MISSING, "folder of the images; no image path may leave it")
+    images_dir: str | None = option(MISSING, "folder of the images; no image path may leave it; null: no images")
     obtain: str = option("", "where to get the raw files, shown when they are missing")
     raw_urls: list[str] = option([], "raw files that download=true fetches; a .zip is unpacked")
     licence: str = option("", "of the data, shown on the card of an exported model")
@@ -38,6 +38,11 @@ class DatasetConfig:
         """Whether classes or numbers are predicted."""
         return CLASSIFICATION
 
+    @property
+    def has_images(self) -> bool:
+        """Whether there are images; without, items are described by their interactions alone."""
+        return self.images_dir is not None
+
 
 @schema("dataset", "tabular")
 @dataclass
@@ -45,10 +50,12 @@ class TabularConfig(DatasetConfig):
     """Items and interactions as two CSV or Parquet tables."""
 
     source: str = setting("tabular", "module of src/data/sources/ that reads the raw files")
-    items_file: str = setting(
-        "items.csv", "table of the items: .csv, .tsv or .txt (also .gz, .zst), .parquet, or a folder of parts"
+    items_file: str | None = setting(
+        "items.csv",
+        "table of the items: .csv, .tsv or .txt (also .gz, .zst), .parquet, or a folder of parts; null: those that "
+        "interactions name",
     )
-    interactions_file: str | None = setting("interactions.csv", "table of the interactions, likewise; null: none")
+    interactions_file: str | None = setting("interactions.csv", "table of the interactions, alike; null: none")
     delimiter: str | None = setting(
         None, "between the cells of text tables; null: what gives the columns", names_run=CHANGED
     )
@@ -56,8 +63,13 @@ class TabularConfig(DatasetConfig):
         None, "of text tables; null: by byte order mark, else UTF-8, else cp1252", names_run=CHANGED
     )
     item_column: str = setting("item_id", "in both tables")
-    image_column: str = setting("image", "path below images_dir, or a web address; an empty cell: no image")
-    labels_column: str | None = setting("labels", "an empty cell: unknown; the separator alone: known to have none")
+    image_column: str | None = setting(
+        "image", "path below images_dir, or a web address; an empty cell: no image; null: no images"
+    )
+    labels_column: str | None = setting(
+        "labels", "an empty cell: unknown; the separator alone: known to have none; null: no labels"
+    )
+    empty_is_none: bool = setting(False, "an empty cell of labels: known to have none", names_run=CHANGED)
     group_column: str | None = setting(None, "items that share a value never straddle a split; null: by image content")
     user_column: str = setting("user_id", "in the table of interactions")
     rating_column: str | None = setting(None, "in the table of interactions")
@@ -69,6 +81,11 @@ class TabularConfig(DatasetConfig):
     def task(self) -> str:
         """Numbers where there are columns of them."""
         return REGRESSION if self.value_columns else CLASSIFICATION
+
+    @property
+    def has_images(self) -> bool:
+        """Whether there are images, and a column that names them."""
+        return None not in (self.images_dir, self.items_file, self.image_column)
 
 
 @schema("dataset", "amazon")

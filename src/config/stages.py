@@ -146,7 +146,7 @@ class UseConfig(StageConfig):
     trainer: TrainerConfig = option(TrainerConfig, "where it runs")
     study: str = option(MAIN_STUDY, "whose best run on validation is used")
     run: str | None = option(None, "directory of another run")
-    images: str | None = option(None, "a folder, or a text file with one path a line: label these images")
+    images: str | None = option(None, "an image, a folder, or a list with one path a line: label these")
     top_k: int = option(5, "labels listed for each image", within="[1, inf)")
     features: bool = option(False, "also write backbone features and predicted CF vectors")
     export: str | None = option(None, "write it as a stand-alone model", choices="onnx | torch_export | safetensors")

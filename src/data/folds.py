@@ -88,6 +88,11 @@ class FoldData:
         if self.task != CLASSIFICATION:
             raise ConfigError(f"{what} is about classes, but dataset.value_columns asks for numbers.")
 
+    def require_labels(self, what: str) -> None:
+        """Raise ``ConfigError`` where the dataset has no labels, which ``what`` needs."""
+        if not self.label_names:
+            raise ConfigError(f"{what} needs labels, but the dataset has none; only CF models do without.")
+
 
 def open_fold(prepared_dir: Path, fold: int, leaks: Sequence[str] = ()) -> FoldData:
     """Read a prepared dataset as one fold's training stages may see it.
@@ -131,10 +136,16 @@ def load_manifest(prepared_dir: Path) -> dict[str, Any]:
 def load_items(prepared_dir: Path, fold: int) -> pd.DataFrame:
     """All items with their ``split`` in ``fold``, labels included: for predict and evaluate, never for training."""
     items = load_table(prepared_dir / ITEMS_FILE, ITEM_COLUMNS)
-    split = np.where(items["image_path"].isna(), CONTEXT, split_of_parts(items["part"].to_numpy(), fold))
+    split = np.where(taking_part(items), split_of_parts(items["part"].to_numpy(), fold), CONTEXT)
     for name in ("labels", "values"):
         items[name] = items[name].map(lambda cell: None if cell is None else list(cell)).astype(object)
     return items.drop(columns="part").assign(split=split)
+
+
+def taking_part(items: pd.DataFrame) -> pd.Series:
+    """Which items are split into train, val and test: those with an image; where none has one, all."""
+    has_image = items["image_path"].notna()
+    return has_image | (not has_image.any())
 
 
 def load_interactions(prepared_dir: Path) -> pd.DataFrame:

@@ -22,7 +22,7 @@ from src.recommenders.run import dataset_dir
 logger = logging.getLogger(__name__)
 
 FORMATS = {"onnx": "model.onnx", "torch_export": "model.pt2", "safetensors": "model.safetensors"}
-STANDALONE = Path(__file__).parent / "standalone" / "label_images.py"
+STANDALONE = Path(__file__).parent / "standalone"
 LARGEST_LOGIT = 16.0  # where calibration clips scores
 
 CARD = """# {dataset[name]}: {method[name]} on {backbone[name]}
@@ -97,7 +97,7 @@ def export_model(cfg: UseConfig) -> dict[str, Any]:
     save_json(folder / "model.json", about)
     save_text(folder / "README.md", model_card(run, calibration, kind))
     if kind != "safetensors":
-        for module in (decode.__file__, STANDALONE):
+        for module in (decode.__file__, *STANDALONE.glob("[!_]*.py")):
             shutil.copy(str(module), folder)
     logger.info("Exported %s to %s", run.directory, folder)
     return {"run": str(run.directory), "results": str(folder)}
@@ -120,7 +120,7 @@ def _write_graph(run: FinishedRun, calibration: Calibration, path: Path, kind: s
 def model_card(run: FinishedRun, calibration: Calibration, kind: str) -> str:
     """Data, training and quality of the model, as Markdown."""
     how = (
-        "`python label_images.py IMAGE_OR_FOLDER...` prints one JSON line an image."
+        "`python label_images.py IMAGE_FOLDER_OR_LIST...` prints one JSON line a file."
         if kind != "safetensors"
         else "The weights are named as in `image_features` and `heads` of the training code's network."
     )

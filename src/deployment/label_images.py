@@ -12,13 +12,17 @@ from tqdm import tqdm
 from src.classifiers.finished_run import FinishedRun
 from src.classifiers.models.network import MultitaskNetwork
 from src.config.stages import UseConfig
+from src.data.images.decode import FORMATS
 from src.data.images.new_images import load_batches
 from src.deployment.calibration import calibration_of
 from src.deployment.contact_sheet import save_contact_sheet
 from src.deployment.label_files import LabelFiles
+from src.deployment.standalone.image_files import as_text, find_images
 from src.errors import DataError
+from src.files import STARTED_IN
 from src.machine import n_cores
 from src.recommenders.run import dataset_dir
+from src.runs import content_hash
 
 logger = logging.getLogger(__name__)
 
@@ -26,47 +30,50 @@ LABELLED_DIR, N_SHOWN = "new_images", 48
 
 
 def label_images(cfg: UseConfig) -> dict[str, Any]:
-    """Label the images of a folder or a list, whatever their number, in constant memory.
+    """Label the images of a folder or a list, whatever their number, in constant memory; or a single one.
 
-    Writes ``outputs/<dataset>/new_images/<name>/``: ``labels.csv`` and ``labels.jsonl`` with the ``top_k`` labels of
-    each image, their calibrated probabilities, and which of them reach their class's threshold; ``contact_sheet.png``
-    of the first ones; with ``features``, ``features.parquet``. A file that cannot be used has a row that says why.
+    Writes ``outputs/<dataset>/new_images/<name>-<hash of images and run>/``: ``labels.csv`` and ``labels.jsonl`` with
+    the ``top_k`` labels of each image, their calibrated probabilities, and which of them reach their class's threshold;
+    ``contact_sheet.png`` of the first ones; with ``features``, ``features.parquet``. Each file that is given has a row:
+    its labels, or why it cannot be used.
 
     Raises:
         ArtifactError: There is no such run, or it is damaged.
         ConfigError: The run predicts numbers.
-        DataError: There is no such folder or list, or it holds no image.
+        DataError: There is no such file or folder, or nothing in it.
     """
-    source = Path(str(cfg.images))
+    source = STARTED_IN / Path(str(cfg.images)).expanduser()
+    if not source.exists():
+        raise DataError(f"images should be an image, a folder or a list, but {as_text(source)} does not exist.")
     run = FinishedRun.choose(dataset_dir(cfg), cfg.study, cfg.run)
     calibration = calibration_of(run, cfg.batch_size)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = run.network.to(device).to(memory_format=torch.channels_last)
     settings = run.definition["settings"]
-    folder = dataset_dir(cfg) / LABELLED_DIR / source.resolve().stem
+    name, digest = source.resolve().name, content_hash([str(source.resolve()), run.directory.name])
+    folder = dataset_dir(cfg) / LABELLED_DIR / f"{as_text(Path(name[:60]))}-{digest[:8]}"
     counts = {"n_labelled": 0, "n_failed": 0}
     shown: list[tuple[np.ndarray, dict[str, Any]]] = []
-    batches = load_batches(
-        source, run.image_limits, settings["image_size"], settings["eval_crop"], cfg.batch_size, n_cores()
-    )
+    about = run.image_limits, settings["image_size"], settings["eval_crop"], cfg.batch_size, n_cores()
     with (
         LabelFiles(folder, calibration, cfg.top_k) as files,
         tqdm(desc="label", unit="image", disable=not cfg.trainer.shows_progress) as progress,
     ):
-        for batch in batches:
+        for batch in load_batches(find_images(source, FORMATS), *about):
+            paths = [as_text(path) for path in batch.paths]
             features, scores, cf_vectors = _apply(network, batch.images, device)
-            usable = [path for path, error in zip(batch.paths, batch.errors, strict=True) if error is None]
-            rows = files.write(batch.paths, batch.errors, scores)
+            usable = [path for path, error in zip(paths, batch.errors, strict=True) if error is None]
+            rows = files.write(paths, batch.errors, scores)
             labelled = [row for row in rows if row["error"] is None]
             shown += zip(batch.images.permute(0, 2, 3, 1).numpy(), labelled, strict=True)
             shown = shown[:N_SHOWN]
             if cfg.features:
                 files.write_features(usable, features=features, cf_vector=cf_vectors)
             counts["n_labelled"] += len(usable)
-            counts["n_failed"] += len(batch.paths) - len(usable)
-            progress.update(len(batch.paths))
+            counts["n_failed"] += len(paths) - len(usable)
+            progress.update(len(paths))
         if not sum(counts.values()):
-            raise DataError(f"{source} holds no image; give images= a folder of images, or a list of their paths.")
+            raise DataError(f"{as_text(source)} holds no file; give images= a folder of images, or a list of them.")
     if shown:
         save_contact_sheet(folder / "contact_sheet.png", *zip(*shown, strict=True))
     logger.info("Labelled %d images, %d failed: %s", *counts.values(), folder)

@@ -49,7 +49,7 @@ def test_prepare_reports_what_pandas_counts(tmp_path, monkeypatch, items, pairs)
         "users": pairs["user_id"].nunique(),
         "sparsity": len(pairs) / len(items) / pairs["user_id"].nunique(),
         "labels": labels.nunique(),
-        "labelled_images": len(items),
+        "labelled_items": len(items),
         "average_positive_labels": pytest.approx(len(labels) / len(items)),
         "gini_index": pytest.approx(1 - np.trapezoid(lorenz, dx=2 / len(counts))),
         "images_with_interactions": pairs["item_id"].nunique(),

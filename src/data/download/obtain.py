@@ -44,7 +44,7 @@ def download_dataset(dataset: DatasetConfig, cfg: DownloadConfig) -> None:
         ConfigError: An address of a raw file does not end in a plain file name, or in the same one as another.
         DataError: A raw file cannot be obtained, or has to be obtained by hand.
     """
-    raw_dir, images_dir = Path(dataset.raw_dir), Path(dataset.images_dir)
+    raw_dir = Path(dataset.raw_dir)
     raw_files = name_files(dataset.raw_urls)
     raw_dir.mkdir(parents=True, exist_ok=True)
     with FileLock(raw_dir / f"{RECORDS_FILE}.lock"), open_session(cfg) as session:
@@ -57,7 +57,8 @@ def download_dataset(dataset: DatasetConfig, cfg: DownloadConfig) -> None:
                 raw: RawTables = source.read(dataset, engine)
             if not raw.image_urls and not dataset.raw_urls:
                 raise DataError(f"Nothing of {dataset.name} can be downloaded. {dataset.obtain}")
-            fetcher.images(raw.image_urls, images_dir, dataset)
+            if dataset.has_images:
+                fetcher.images(raw.image_urls, Path(str(dataset.images_dir)), dataset)
         finally:
             fetcher.records.save()
         logger.info("Downloads of %s: %s", dataset.name, fetcher.records.summary())

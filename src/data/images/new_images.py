@@ -1,6 +1,5 @@
-"""Image files that no dataset knows: found, decoded as the store does it, and cropped as for evaluation."""
+"""Image files that no dataset knows: decoded as the store does it, and cropped as for evaluation."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -14,37 +13,22 @@ from src.config.datasets import DatasetConfig
 from src.data.images.decode import RefusedImageError
 from src.data.images.store import load_image
 from src.data.images.transforms import center_crop_boxes, crop_batch
-from src.errors import DataError
 from src.machine import map_in_order
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff", ".ppm")
 
 
 @dataclass(frozen=True)
 class NewBatch:
     """Some image files."""
 
-    paths: list[str]  # as they were given or found, [b]
+    paths: list[Path]  # as they were given or found, [b]
     errors: list[str | None]  # why a file cannot be used, or None, [b]
     images: Tensor  # centre crops of the usable ones, in order, [k, 3, S, S] uint8
 
 
-def find_images(source: Path) -> Iterator[Path]:
-    """Image files of a folder and those below it, or those that a text file lists, one a line, relative to its folder.
-
-    None is held in memory; the order within a folder is the file system's.
-    """
-    if source.is_dir():
-        return _walk(source)
-    if source.is_file():
-        return _listed(source)
-    raise DataError(f"images should be a folder or a text file with one path a line, but {source} is neither.")
-
-
 def load_batches(
-    source: Path, cfg: DatasetConfig, image_size: int, eval_crop: float, batch_size: int, n_threads: int
+    paths: Iterator[Path], cfg: DatasetConfig, image_size: int, eval_crop: float, batch_size: int, n_threads: int
 ) -> Iterator[NewBatch]:
-    """Decode files in parallel and yield them in batches, cropped to ``eval_crop`` of the short side.
+    """Decode files of any kind in parallel and yield them in batches, cropped to ``eval_crop`` of the short side.
 
     Sizes and limits ``cfg`` are those of the images that the network was trained on.
     """
@@ -55,29 +39,13 @@ def load_batches(
         except RefusedImageError as reason:
             return str(reason)
 
-    decoded = map_in_order(decode, find_images(source), n_threads)
+    decoded = map_in_order(decode, paths, n_threads)
     while batch := list(islice(decoded, batch_size)):
         pixels = [result for _, result in batch if not isinstance(result, str)]
         heights, widths = (torch.tensor([image.shape[axis] for image in pixels]) for axis in (0, 1))
         boxes = center_crop_boxes(heights, widths, eval_crop) if pixels else torch.empty((0, 4), dtype=torch.int64)
         yield NewBatch(
-            [str(path) for path, _ in batch],
+            [path for path, _ in batch],
             [result if isinstance(result, str) else None for _, result in batch],
             crop_batch(pixels.__getitem__, np.arange(len(pixels)), boxes, image_size),
         )
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                yield from _walk(Path(entry.path))
-            elif entry.name.lower().endswith(SUFFIXES):
-                yield Path(entry.path)
-
-
-def _listed(source: Path) -> Iterator[Path]:
-    with source.open(encoding="utf-8", errors="surrogateescape") as lines:
-        for line in lines:
-            if line.strip():
-                yield source.parent / line.strip()

@@ -69,6 +69,11 @@ class ImageStore:
     @classmethod
     def open(cls, directory: Path) -> Self:
         """Open a store; raises ``ArtifactError`` when a file is missing, damaged, or not as long as the index says."""
+        if not directory.is_dir():
+            raise ArtifactError(
+                f"{directory} does not exist: the dataset was prepared without images, which this stage needs. Set "
+                "dataset.images_dir and prepare it again, or train CF models and method=cf2label, which need none."
+            )
         index = StoreIndex.load(directory / INDEX_FILE)
         path = directory / PIXELS_FILE
         size = path.stat().st_size if path.is_file() else None
@@ -155,7 +160,7 @@ def write_store(directory: Path, images: pd.DataFrame, cfg: DatasetConfig, num_w
         What became of each file, by sorted path: why it was ``refused``, or null, and then the SHA-256 of its content
         (``digest``), the ``width`` and ``height`` that it declares, and its difference ``hash``.
     """
-    images_dir = Path(cfg.images_dir)
+    images_dir = Path(str(cfg.images_dir))
     place: dict[str, tuple[int, int, int]] = {}  # offset, height, width by content
     rows: list[tuple[Any, ...]] = []
     started, size = time.monotonic(), 0

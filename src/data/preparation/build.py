@@ -9,7 +9,7 @@ import pandas as pd
 from src.artifacts import IMAGES_DIR, ITEM_COLUMNS, ITEMS_FILE, LABELS_FILE, REPORT_FILE
 from src.config.stages import PrepareConfig
 from src.data.download.records import RECORDS_FILE, Records
-from src.data.images.store import write_store
+from src.data.images.store import FILE_COLUMNS, write_store
 from src.data.preparation.catalog import assign_groups, clean_items, count_labels, filter_labels, merge_rare_labels
 from src.data.preparation.interactions import warn_of_losses, write_interactions
 from src.data.preparation.label_figure import plot_items_per_label
@@ -44,9 +44,11 @@ def build_dataset(cfg: PrepareConfig, target: Path) -> dict[str, Any]:
     warn_of_twins({name for names in items["labels"] if names is not None for name in names})
 
     images = items.loc[items["image_path"].notna(), ["item_id", "image_path"]].set_axis(["item_id", "path"], axis=1)
-    files = write_store(target / IMAGES_DIR, images, dataset, cfg.num_workers)
-    if not files["digest"].any():
-        raise _no_images(images.set_index("path", drop=False)["path"].map(files["refused"]), Path(dataset.images_dir))
+    files = pd.DataFrame(columns=FILE_COLUMNS, dtype=object)
+    if dataset.has_images:
+        files = write_store(target / IMAGES_DIR, images, dataset, cfg.num_workers)
+    if dataset.has_images and not files["digest"].any():
+        raise _no_images(images["path"], files["refused"], Path(str(dataset.images_dir)))
     digests = files["digest"].dropna()
     items = items.assign(image_path=items["image_path"].where(items["image_path"].isin(digests.index), None))
     items, merged_labels = merge_rare_labels(items, dataset.min_items_per_label, dataset.label_levels)
@@ -71,21 +73,23 @@ def build_dataset(cfg: PrepareConfig, target: Path) -> dict[str, Any]:
     }
     save_json(target / REPORT_FILE, report)
     save_text(target / REPORT_TEXT, render_report(report, dataset))
-    if cfg.figures:
+    if not label_names:
+        logger.warning("No item of %s has a label: CF models can be trained, and nothing else.", dataset.name)
+    elif cfg.figures:
         plot_items_per_label(report["items_per_label"], statistics["gini_index"], target / LABEL_FIGURE, dataset.name)
     for reason, entry in report["images"]["refused"].items():
         logger.warning("%d image(s) refused: %s (%s).", entry["count"], reason, ", ".join(entry["examples"][:3]))
     return report
 
 
-def _no_images(refused: pd.Series, folder: Path) -> DataError:
+def _no_images(paths: pd.Series, refused: pd.Series, folder: Path) -> DataError:
     """The error where no file can be used; ``refused`` has the reason of each, by path."""
-    shown = ", ".join(f"{reason} ({count})" for reason, count in refused.value_counts().items())
-    example = min(refused.index, default="")
+    shown = ", ".join(f"{reason} ({count})" for reason, count in paths.map(refused).value_counts().items())
+    example = min(paths, default="")
     hint = f", such as {example!r}" if example else ""
     if example and "\0" not in example and (folder.parent / example).is_file():
         hint += f"; {folder.parent / example} is there: set dataset.images_dir={folder.parent}"
     return DataError(
-        f"At least one image in {folder} should be usable, but none of {len(refused)} is: "
+        f"At least one image in {folder} should be usable, but none of {len(paths)} is: "
         f"{shown or 'the item table names none'}. Check dataset.images_dir and where image paths come from{hint}."
     )

@@ -9,7 +9,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from src.config.datasets import DatasetConfig
-from src.data.folds import N_PARTS
+from src.data.folds import N_PARTS, taking_part
 from src.errors import DataError
 from src.randomness import hash_number
 
@@ -51,11 +51,11 @@ def filter_labels(items: pd.DataFrame, min_items_per_label: int) -> tuple[pd.Dat
     """Drop labels of too few items; an item that loses all of its labels is then known to have none.
 
     Returns the items, the labels that are left in the order of all label columns, and the item counts of the others.
-    Raises ``DataError`` where none is left.
+    Raises ``DataError`` where there are labels, but none is left.
     """
     counts, every = count_labels(items), sorted(set(items["labels"].explode().dropna()))
     kept = [name for name in every if counts[name] >= max(1, min_items_per_label)]
-    if not kept:
+    if every and not kept:
         raise DataError(
             f"At least one label should have {max(1, min_items_per_label)} item(s) with image, but none of "
             f"{len(every)} has. Check dataset.labels_column, images_dir and min_items_per_label."
@@ -84,8 +84,8 @@ def merge_rare_labels(items: pd.DataFrame, least: int, levels: str | None) -> tu
 
 
 def count_labels(items: pd.DataFrame) -> Counter[str]:
-    """Number of items with image of each label."""
-    return Counter(items.loc[items["image_path"].notna(), "labels"].explode().dropna())
+    """Number of items of each label, of those that take part."""
+    return Counter(items.loc[taking_part(items), "labels"].explode().dropna())
 
 
 def _change_labels(items: pd.DataFrame, new: Mapping[str, str]) -> pd.DataFrame:

@@ -26,7 +26,7 @@ def plot_items_per_label(counts: Mapping[str, int], gini_index: float, stem: Pat
         axes = (figure := Figure(figsize=(WIDTH, 2.2 if named else 1.7), layout="constrained")).subplots()
         axes.bar(range(len(names)), [counts[name] for name in names], width=0.8 if named else 1.0, color=COLOURS[0])
         axes.set_title(f"{title}: {len(names)} labels, Gini index {gini_index:.2f}", loc="left")
-        axes.set_ylabel("items with image")
+        axes.set_ylabel("items")
         axes.set_xlim(-0.6, len(names) - 0.4)
         axes.grid(visible=False, axis="x")
         if named:

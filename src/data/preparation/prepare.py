@@ -79,16 +79,20 @@ def define(dataset: DatasetConfig) -> dict[str, Any]:
 
     Raises ``DataError``: a raw table or the folder of images is missing.
     """
-    images_dir = Path(dataset.images_dir)
     tables = get_source(dataset.source).raw_files(dataset)
-    if not images_dir.is_dir():
-        how = f" {dataset.obtain}" if dataset.obtain else ""
-        raise DataError(f"{images_dir} should be the folder of the images, but is none; set dataset.images_dir.{how}")
     inputs = {os.path.relpath(path, dataset.raw_dir): sha256_of_file(path) for path in tables}
+    if dataset.has_images:
+        inputs["images"] = _fingerprint(Path(str(dataset.images_dir)), dataset.obtain)
+    return {"format": FORMAT, "settings": identity(dataset), "inputs": inputs}
+
+
+def _fingerprint(images_dir: Path, obtain: str) -> str:
+    if not images_dir.is_dir():
+        set_it = "set dataset.images_dir (null: no images)."
+        raise DataError(f"{images_dir} should be the folder of the images, but is none; {set_it} {obtain}".rstrip())
     files = [Path(folder, name) for folder, _, names in os.walk(images_dir) for name in names]
     status = {path.relative_to(images_dir).as_posix(): path.lstat() for path in files}
-    inputs["images"] = content_hash(sorted((name, one.st_size, one.st_mtime_ns) for name, one in status.items()))
-    return {"format": FORMAT, "settings": identity(dataset), "inputs": inputs}
+    return content_hash(sorted((name, one.st_size, one.st_mtime_ns) for name, one in status.items()))
 
 
 def verify(prepared: Path) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 import yaml
 
 from src.config.datasets import DatasetConfig
+from src.data.folds import taking_part
 from src.data.images.duplicates import describe_lookalikes
 from src.data.preparation.catalog import count_labels
 from src.data.preparation.interactions import Cleaned
@@ -26,13 +27,13 @@ TABLE_2 = {
 
 
 def describe_dataset(items: pd.DataFrame, interactions: Cleaned, label_names: list[str]) -> dict[str, Any]:
-    """Figures of the paper's Table 2; averages and the Gini index are over items with an image.
+    """Figures of the paper's Table 2; averages and the Gini index are over items that take part.
 
     ``sparsity`` is what the paper calls so: the share of user-item pairs with an interaction.
     """
     counts = count_labels(items)
     with_image = items[items["image_path"].notna()]
-    labelled = with_image.loc[with_image["labels"].notna(), "labels"]
+    labelled = items.loc[taking_part(items), "labels"].dropna()
     pairs = interactions.n_users * len(items)
     return {
         "images": len(with_image),
@@ -42,7 +43,7 @@ def describe_dataset(items: pd.DataFrame, interactions: Cleaned, label_names: li
         "users": interactions.n_users,
         "sparsity": interactions.n_interactions / pairs if pairs else 0.0,
         "labels": len(label_names),
-        "labelled_images": len(labelled),
+        "labelled_items": len(labelled),
         "average_positive_labels": float(labelled.map(len).mean()) if len(labelled) else 0.0,
         "gini_index": gini_index([counts[name] for name in label_names]),
         "images_with_interactions": int((interactions.users_of_item > 0)[items["image_path"].notna()].sum()),

@@ -41,23 +41,27 @@ def read(cfg: TabularConfig, engine: Engine) -> RawTables:
         raise ConfigError("dataset.label_separator should be one or more characters, but is empty.")
     if len({cfg.user_column, cfg.item_column, cfg.rating_column}) < 3:
         raise ConfigError("dataset.user_column, item_column and rating_column should name different columns.")
-    paths = _tables(cfg)
-    items, urls, short = _read_items(paths[0], cfg, engine)
-    dropped = {"item_cells_missing": short}
-    if not cfg.interactions_file:
-        return RawTables(items, None, dropped, urls)
-    interactions, counts = _read_interactions(paths[1], cfg, engine)
-    return RawTables(items, interactions, dropped | counts, urls)
+    if not cfg.items_file and not cfg.interactions_file:
+        raise ConfigError("dataset.items_file and dataset.interactions_file should not both be null.")
+    *_, path = paths = _tables(cfg)
+    interactions, dropped = _read_interactions(path, cfg, engine) if cfg.interactions_file else (None, {})
+    if cfg.items_file:
+        items, urls, dropped["item_cells_missing"] = _read_items(paths[0], cfg, engine)
+    elif interactions is not None:
+        named = interactions.select("item_id").distinct().filter("item_id <> ''").fetchall()
+        items, urls = item_table([item for (item,) in named]), {}
+    return RawTables(items, interactions, dropped, urls)
 
 
 def _tables(cfg: TabularConfig) -> list[Path]:
-    names = [cfg.items_file] + ([cfg.interactions_file] if cfg.interactions_file else [])
-    return [require_file(Path(cfg.raw_dir) / name, cfg) for name in names]
+    return [require_file(Path(cfg.raw_dir) / name, cfg) for name in (cfg.items_file, cfg.interactions_file) if name]
 
 
 def _read_items(path: Path, cfg: TabularConfig, engine: Engine) -> tuple[pd.DataFrame, dict[str, str], int]:
     values = {f"value{n}": name for n, name in enumerate(sorted(cfg.value_columns))}
-    wanted = {"item_id": (cfg.item_column, "item_column"), "image": (cfg.image_column, "image_column")}
+    wanted = {"item_id": (cfg.item_column, "item_column")}
+    if cfg.has_images:
+        wanted["image"] = (str(cfg.image_column), "image_column")
     wanted |= {alias: (name, "value_columns") for alias, name in values.items()}
     if cfg.labels_column and not values:
         wanted["labels"] = (cfg.labels_column, "labels_column")
@@ -71,16 +75,18 @@ def _read_items(path: Path, cfg: TabularConfig, engine: Engine) -> tuple[pd.Data
         table = to_numbers(table, alias, path, name)
     cells = table.to_arrow_table().to_pydict()
     columns: dict[str, Any] = {"image_group": [group or None for group in cells.get("image_group", [])]}
-    addresses = [web_address(image) for image in cells["image"]]
+    images = cells.get("image", [])
+    addresses = [web_address(image) for image in images]
     columns["image_path"] = [
-        downloaded_path(url) if url else text or None for url, text in zip(addresses, cells["image"], strict=True)
+        downloaded_path(url) if url else text or None for url, text in zip(addresses, images, strict=True)
     ]
     if values:
         rows = zip(*(cells[alias] for alias in values), strict=True)
         columns["values"] = [None if None in row else row for row in rows]
         columns["labels"] = [row and sorted(cfg.value_columns) for row in columns["values"]]
     elif cfg.labels_column:
-        columns["labels"] = read_labels(cells["labels"], cfg.label_separator, path, cfg.labels_column)
+        labels = read_labels(cells["labels"], cfg.label_separator, path, cfg.labels_column)
+        columns["labels"] = [[] if names is None and cfg.empty_is_none else names for names in labels]
     items = item_table(cells["item_id"], **{name: own for name, own in columns.items() if own})
     return items, {downloaded_path(url): url for url in addresses if url}, short
 

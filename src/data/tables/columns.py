@@ -20,6 +20,7 @@ from src.errors import DataError
 BLANK = "".join(filter(str.isspace, map(chr, range(0x3001))))  # what str.strip takes away
 EXACT = {"float": 2.0**24, "double": 2.0**53}  # larger whole numbers cannot all be told apart
 NESTED = ("list", "array", "struct", "map", "union", "variant")
+OPTIONAL = {"image_column", "labels_column"}  # settings that may be null
 MISSING = "('', 'na', 'n/a', 'nan', 'null', 'none', '\\n')"  # in place of a number
 
 
@@ -36,9 +37,10 @@ def require_columns(path: Path, present: Sequence[str], wanted: Mapping[str, str
     if places is None:
         missing = [name for name in wanted if find_columns(present, {name: ""}) is None]
         settings = " and ".join(dict.fromkeys(f"dataset.{wanted[name]}" for name in missing))
+        null = ", or to null if there are none" if {wanted[name] for name in missing} <= OPTIONAL else ""
         raise DataError(
             f"{path} should have the column(s) {', '.join(map(repr, missing))}, but has "
-            f"{', '.join(map(repr, present)) or 'none'}{how}. Set {settings} to the right name."
+            f"{', '.join(map(repr, present)) or 'none'}{how}. Set {settings} to the right name{null}."
         )
     return places
 

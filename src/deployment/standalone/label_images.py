@@ -1,12 +1,12 @@
-"""Label images with the model in this folder: python label_images.py IMAGE_OR_FOLDER... > labels.jsonl.
+"""Label images with the model in this folder: python label_images.py IMAGE_FOLDER_OR_LIST... > labels.jsonl.
 
 Needs numpy, pillow, and for model.onnx onnxruntime, else torch. Each line has an image's labels whose probability
-reaches the threshold that validation chose, and the probabilities of all labels.
+reaches the threshold that validation chose, and the probabilities of all labels; or why the file cannot be used. A list
+has one path a line.
 """
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent))
-from decode import RefusedImageError, decode_image, fit
+from decode import FORMATS, RefusedImageError, decode_image, fit
+from image_files import as_text, find_images
 
 
 class Labeller:
@@ -37,6 +38,8 @@ class Labeller:
 
     def load(self, path: str | Path) -> np.ndarray:
         """Centre crop of an image file, [3, S, S] uint8; raises ``RefusedImageError`` when the file cannot be used."""
+        if not Path(path).is_file():
+            raise RefusedImageError("file is missing, or no regular file")
         image, _ = decode_image(Path(path).read_bytes(), self.limits)
         pixels = fit(image, self.limits)
         height, width = pixels.shape[:2]
@@ -57,21 +60,16 @@ class Labeller:
         try:
             row = self.probabilities(self.load(path)[None])[0]
         except (RefusedImageError, OSError) as error:
-            return {"image": str(path), "error": str(error)}
+            return {"image": as_text(Path(path)), "error": str(error)}
         named = dict(zip(self.about["labels"], (round(float(p), 6) for p in row), strict=True))
         given = [label for label, p, t in zip(named, row, self.about["thresholds"], strict=True) if p >= t]
-        return {"image": str(path), "labels": given, "probabilities": named}
-
-
-def image_files(names: list[str]) -> Iterator[Path]:
-    """The files that are named, and of each folder all files, folders within it included, by path."""
-    for path in map(Path, names):
-        yield from sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+        return {"image": as_text(Path(path)), "labels": given, "probabilities": named}
 
 
 if __name__ == "__main__":
     if len(sys.argv) == 1:
         sys.exit(__doc__)
     labeller = Labeller()
-    for image_file in image_files(sys.argv[1:]):
-        print(json.dumps(labeller.label(image_file)))
+    for name in sys.argv[1:]:
+        for image_file in find_images(Path(name), FORMATS):
+            print(json.dumps(labeller.label(image_file)))

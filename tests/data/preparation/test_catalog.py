@@ -109,7 +109,7 @@ def test_statistics_by_hand():
         "users": 2,
         "sparsity": 3 / (2 * 4),
         "labels": 2,
-        "labelled_images": 2,
+        "labelled_items": 2,
         "average_positive_labels": 1.5,
         "gini_index": pytest.approx((-1 * 1 + 1 * 2) / (2 * 3)),
         "images_with_interactions": 1,

@@ -89,7 +89,7 @@ def test_tables_by_hand(hand_made, tmp_path):
     }
     assert report["labels"] == {"merged_into_parent": {}, "dropped": {"dog": 1, "rare": 1}}
     assert statistics["images"] == 4
-    assert statistics["labelled_images"] == 3
+    assert statistics["labelled_items"] == 3
 
     manifest = json.loads((prepared / "manifest.json").read_text())
     assert sorted(manifest["files"]) == [
