@@ -28,7 +28,7 @@ from src.runs import Run
 
 logger = logging.getLogger(__name__)
 
-RANDOM, NEIGHBOURS, SAME_LABELS = "random", "image neighbours", "same labels"
+RANDOM, NEIGHBOURS, SAME_LABELS = "random item", "image neighbours", "same labels"
 N_NEIGHBOURS, RECALL_AT, MAX_USERS, CELLS = 100, 100, 10_000, 20_000_000
 
 
@@ -36,18 +36,20 @@ class Users(NamedTuple):
     """Users of a CF model who interacted with test items.
 
     Attributes:
-        states: Products with item vectors are a user's scores without biases, standardised over train items, [U, f].
+        states: Products with item vectors less ``origin`` are scores without biases, less each user's mean, [U, f].
+        origin: Mean item vector, [f].
         liked: Who interacted with which test item, in the order of predictions, CSR [n, U] bool.
     """
 
     states: np.ndarray
+    origin: np.ndarray
     liked: sparse.csr_matrix
 
 
 def measure_cold_start(cfg: PredictConfig) -> dict[str, Any]:
     """Find the users of test items, which the CF model does not know, by vectors made for these items.
 
-    Each run of the study that predicts CF vectors is compared with random vectors, with the mean vector of the train
+    Each run of the study that predicts CF vectors is compared with vectors of random train items, with the mean of the train
     items whose images are most similar, and with that of the train items whose labels are (an oracle: it reads test
     labels). No item has a bias, so none is preferred for its popularity. The CF model is fitted again, for its users.
 
@@ -103,7 +105,11 @@ def rank(vectors: np.ndarray, users: Users, group: np.ndarray) -> pd.DataFrame:
     n_users, (_, n) = np.diff(users.liked.indptr), users.liked.shape
     items, auc, recall = np.flatnonzero((n_users > 0) & (n_users < n)), [], []
     for part in np.array_split(items, len(items) * n // CELLS + 1):
-        scores, liked, n_liked = vectors[part] @ users.states.T, users.liked[part].toarray(), n_users[part]
+        scores, liked, n_liked = (
+            (vectors[part] - users.origin) @ users.states.T,
+            users.liked[part].toarray(),
+            n_users[part],
+        )
         below = (rankdata(scores, axis=1) * liked).sum(axis=1) - n_liked * (n_liked + 1) / 2
         auc.append(below / (n_liked * (n - n_liked)))
         recall.append(np.full(len(part), recall_at_k(liked, scores, min(RECALL_AT, n))))
@@ -162,12 +168,12 @@ def _fit_users(of_model: RecommenderTrainingConfig, made: Run, run: FinishedRun,
     drawn = np.sort(rng.permutation(np.unique(user[kept]))[:MAX_USERS])
     cells = np.ones(kept.sum(), dtype=bool), (item[kept], user[kept])
     liked = sparse.csr_matrix(cells, shape=(len(item_id), len(known)))[:, drawn]
-    inverse, states = np.linalg.pinv(factors.vectors - factors.vectors.mean(axis=0)).T, []
+    origin = factors.vectors.mean(axis=0)
+    inverse, states = np.linalg.pinv(factors.vectors - origin).T, []
     for part in np.array_split(drawn, len(drawn) * len(inverse) // CELLS + 1):
         scores = model.user_scores(part) - factors.bias
-        scores = scores - scores.mean(axis=1, keepdims=True)
-        states.append(scores / np.maximum(scores.std(axis=1, keepdims=True), 1e-12) @ inverse)
-    return Users(np.concatenate(states), liked)
+        states.append((scores - scores.mean(axis=1, keepdims=True)) @ inverse)
+    return Users(np.concatenate(states), origin, liked)
 
 
 def _sources(run: FinishedRun, made: Run, test: Predictions, method: str, batch_size: int) -> dict[str, np.ndarray]:
@@ -180,7 +186,7 @@ def _sources(run: FinishedRun, made: Run, test: Predictions, method: str, batch_
     similar, _ = run.represent(train["item_id"].to_numpy(), store, batch_size)
     rng = np.random.default_rng(derive_seed(run.config["seed"], "cold start"))
     return {
-        RANDOM: rng.standard_normal((len(features), vectors.shape[1])),
+        RANDOM: vectors[rng.integers(len(vectors), size=len(features))],
         NEIGHBOURS: similar_vectors(similar, vectors, features),
         method: np.asarray(predicted)[:, : vectors.shape[1]],  # without bias
         SAME_LABELS: similar_vectors(run.fold.targets(train), vectors, test.targets.astype(np.float32)),
@@ -198,7 +204,7 @@ def _save(cfg: PredictConfig, rows: list[Row]) -> str:
         Column("items", lambda row: str(row["n_items"])),
     ]
     notes = [
-        "A new item's users against the others, by each user's standardised score of the item; means over items.",
+        "A new item's users against the others, by each user's score of the item; means over items.",
         f"Difference: in AUC, to {NEIGHBOURS}, paired by item; interval by t over image groups.",
         f"{SAME_LABELS}: an oracle, since a new item's labels are not known.",
     ]
