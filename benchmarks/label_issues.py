@@ -5,7 +5,6 @@ Needs a prepared dataset with CF vectors of fold 0, and cleanlab:
 """
 
 import sys
-from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +14,8 @@ from scipy.stats import t as student_t
 from src.classifiers.label_issues.scores import found
 from src.classifiers.label_issues.stage import judge_labels, measure
 from src.classifiers.settings import load_fold, resolve
+from src.config.stages import ClassifierTrainingConfig
+from src.data.folds import FoldData
 from src.entry import compose_config
 
 RATES, SEEDS = (0.02, 0.05, 0.1), range(1, 6)
@@ -27,27 +28,34 @@ def interval(values: list[float]) -> str:
     return f"{np.mean(values):.3f} [{np.mean(values) - half:.3f}, {np.mean(values) + half:.3f}]"
 
 
+def trial(cfg: ClassifierTrainingConfig, fold: FoldData, rate: float, seed: int) -> dict[str, float]:
+    """AUROC and precision of each ranking for one draw of exchanged label sets."""
+    judged = judge_labels(replace(cfg, seed=seed, method=replace(cfg.method, planted_errors=rate)), fold)
+    labels = [np.flatnonzero(row).tolist() for row in judged.given]
+    quality = get_label_quality_scores(labels, judged.probs["image"].astype(np.float64))
+    auroc, precision = found(-quality, judged.wrong)
+    return {**measure(judged), "auroc_cleanlab": auroc, "precision_cleanlab": precision}
+
+
+def table(rate: float, trials: list[dict[str, float]]) -> str:
+    """A row for each ranking, with its difference to that of both sources, paired by draw."""
+    rows = []
+    for source in SOURCES:
+        cells = []
+        for name in ("auroc", "precision"):
+            own, both = ([found[f"{name}_{of}"] for found in trials] for of in (source, "both"))
+            cells += [interval(own), "" if source == "both" else interval(list(np.subtract(both, own)))]
+        rows.append(f"| {rate:.0%} | {source} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
 def main() -> None:
-    """Print a row for each share of exchanged label sets and each ranking."""
+    """Print the table of each share of exchanged label sets."""
     cfg = resolve(compose_config("train_classifier", ["method=label_issues", *sys.argv[1:]]))
     fold = load_fold(cfg)
     print("| exchanged | ranking | AUROC | both minus it | precision at n | both minus it |\n|---|---|---|---|---|---|")
     for rate in RATES:
-        values = defaultdict(list)
-        for seed in SEEDS:
-            judged = judge_labels(replace(cfg, seed=seed, method=replace(cfg.method, planted_errors=rate)), fold)
-            labels = [np.flatnonzero(row).tolist() for row in judged.given]
-            quality = get_label_quality_scores(labels, judged.probs["image"].astype(np.float64))
-            peer = dict(zip(("auroc_cleanlab", "precision_cleanlab"), found(-quality, judged.wrong), strict=True))
-            for name, value in {**measure(judged), **peer}.items():
-                values[name].append(value)
-        for source in SOURCES:
-            cells = []
-            for name in ("auroc", "precision"):
-                own, both = values[f"{name}_{source}"], values[f"{name}_both"]
-                difference = "" if source == "both" else interval(list(np.subtract(both, own)))
-                cells += [interval(own), difference]
-            print(f"| {rate:.0%} | {source} | {' | '.join(cells)} |", flush=True)
+        print(table(rate, [trial(cfg, fold, rate, seed) for seed in SEEDS]), flush=True)
 
 
 if __name__ == "__main__":

@@ -49,8 +49,8 @@ class Users(NamedTuple):
 def measure_cold_start(cfg: PredictConfig) -> dict[str, Any]:
     """Find the users of test items, which the CF model does not know, by vectors made for these items.
 
-    Each run of the study that predicts CF vectors is compared with vectors of random train items, with the mean of the train
-    items whose images are most similar, and with that of the train items whose labels are (an oracle: it reads test
+    Each run of the study that predicts CF vectors is compared with vectors of random train items, with the mean vector
+    of the train items whose images are most similar, and with that of those whose labels are (an oracle: it reads test
     labels). No item has a bias, so none is preferred for its popularity. The CF model is fitted again, for its users.
 
     Returns:
