@@ -13,12 +13,7 @@ from omegaconf import OmegaConf
 
 from src.artifacts import CONFIG_FILE, MANIFEST_FILE, METRICS_FILE, PREPARED, Predictions
 from src.classifiers.models.checkpoints import BEST, load_checkpoint, network_state
-from src.classifiers.models.evaluation_batches import (
-    CentreCrops,
-    EvaluationBatches,
-    batch_loader,
-    predict_scores,
-)
+from src.classifiers.models.evaluation_batches import CentreCrops, EvaluationBatches, batch_loader, predict_scores
 from src.classifiers.models.features import FrozenFeatures
 from src.classifiers.models.heads import Heads
 from src.classifiers.models.network import ImageFeatures, MultitaskNetwork

@@ -21,10 +21,8 @@ from src.evaluation.statistics.metrics import recall_at_k
 from src.evaluation.tables.format import Column, Row, number, save_tables, span
 from src.randomness import derive_seed
 from src.recommenders.interactions import build_user_item
-from src.recommenders.run import dataset_dir, recommender_run, require_vectors
+from src.recommenders.run import dataset_dir, recommender_run
 from src.recommenders.train import fit_on_all
-from src.recommenders.vectors import load_vectors
-from src.runs import Run
 
 logger = logging.getLogger(__name__)
 
@@ -35,15 +33,13 @@ N_NEIGHBOURS, RECALL_AT, MAX_USERS, CELLS = 100, 100, 10_000, 20_000_000
 class Users(NamedTuple):
     """Users of a CF model who interacted with test items.
 
-    Attributes:
-        states: Products with item vectors less ``origin`` are scores without biases, less each user's mean, [U, f].
-        origin: Mean item vector, [f].
-        liked: Who interacted with which test item, in the order of predictions, CSR [n, U] bool.
+    ``states`` [U, f]: products with vectors, less the mean of ``known``, are scores without biases, less a user's mean.
+    ``liked``: who interacted with which test item, in the order of predictions, CSR [n, U] bool.
     """
 
     states: np.ndarray
-    origin: np.ndarray
     liked: sparse.csr_matrix
+    known: ItemVectors
 
 
 def measure_cold_start(cfg: PredictConfig) -> dict[str, Any]:
@@ -53,8 +49,7 @@ def measure_cold_start(cfg: PredictConfig) -> dict[str, Any]:
     of the train items whose images are most similar, and with that of those whose labels are (an oracle: it reads test
     labels). No item has a bias, so none is preferred for its popularity. The CF model is fitted again, for its users.
 
-    Returns:
-        Mean AUC by source of vectors.
+    Returns the mean AUC by source of vectors.
 
     Raises:
         ArtifactError: No run predicts CF vectors, or the CF model cannot be fitted again as it was.
@@ -66,12 +61,10 @@ def measure_cold_start(cfg: PredictConfig) -> dict[str, Any]:
         run = FinishedRun.open(root / record.run)
         if "vectors" not in run.definition["inputs"] or run.config["method"]["vectors"] != "cf":
             continue
-        of_model, made = _cf_run(cfg, run)
-        test, name = Predictions.load(run.directory / PREDICTIONS_FILE), made.directory.name
-        users[name] = users.get(name) or _fit_users(of_model, made, run, test.item_id)
-        for source, vectors in _sources(run, made, test, record.method, cfg.batch_size).items():
-            ranked = rank(vectors, users[name], test.image_group)
-            values.append(ranked.assign(vectors=source, fold=record.fold))
+        test, name = Predictions.load(run.directory / PREDICTIONS_FILE), run.definition["inputs"]["vectors"]
+        users[name] = users.get(name) or _fit_users(cfg, run, test.item_id)
+        for source, vectors in _sources(run, users[name].known, test, cfg.batch_size).items():
+            values.append(rank(vectors, users[name], test.image_group).assign(vectors=source, fold=record.fold))
     if not values:
         raise ArtifactError(
             f"No run of study {cfg.study!r} predicts CF vectors; train one: python main_train_classifier.py "
@@ -133,26 +126,18 @@ def summarize(values: pd.DataFrame) -> list[Row]:
     return rows
 
 
-def _cf_run(cfg: PredictConfig, run: FinishedRun) -> tuple[RecommenderTrainingConfig, Run]:
-    """The CF model that a run learned from."""
-    shared = {name: getattr(cfg, name) for name in ("dataset", "outputs_dir", "called_with", "recommender", "trainer")}
-    seen = {name: run.config[name] for name in ("fold", "leaks")}
-    of_model = RecommenderTrainingConfig(**shared, **seen, seed=cfg.recommender_seed)
-    require_vectors(of_model)
-    made, learned_from = recommender_run(of_model, run.fold.interactions_digest), run.definition["inputs"]["vectors"]
+def _fit_users(cfg: PredictConfig, run: FinishedRun, item_id: np.ndarray) -> Users:
+    """The users who interacted with test items, at most ``MAX_USERS`` drawn from them."""
+    fold, shared = run.fold, ("dataset", "outputs_dir", "called_with", "recommender", "trainer")
+    given = {name: getattr(cfg, name) for name in shared} | {name: run.config[name] for name in ("fold", "leaks")}
+    of_model = RecommenderTrainingConfig(**given, seed=cfg.recommender_seed)
+    made, learned_from = recommender_run(of_model, fold.interactions_digest), run.definition["inputs"]["vectors"]
     if made.directory.name != learned_from:
         raise ConfigError(
             f"{run.directory} learned from the vectors {learned_from}, but recommender and recommender_seed name "
             f"{made.directory}; give those that it was trained with."
         )
-    return of_model, made
-
-
-def _fit_users(of_model: RecommenderTrainingConfig, made: Run, run: FinishedRun, item_id: np.ndarray) -> Users:
-    """The users who interacted with test items, at most ``MAX_USERS`` drawn from them."""
-    fold = run.fold
-    user_item = build_user_item(fold.train_interactions, fold.items["item_id"].to_numpy())
-    model = fit_on_all(of_model, user_item)
+    model = fit_on_all(of_model, build_user_item(fold.train_interactions, fold.items["item_id"].to_numpy()))
     factors, stored = model.item_factors(), ItemVectors.load(made.require() / VECTORS_FILE)
     if factors is None or not np.allclose(factors.vectors, stored.vectors, atol=1e-4):
         raise ArtifactError(
@@ -168,27 +153,26 @@ def _fit_users(of_model: RecommenderTrainingConfig, made: Run, run: FinishedRun,
     drawn = np.sort(rng.permutation(np.unique(user[kept]))[:MAX_USERS])
     cells = np.ones(kept.sum(), dtype=bool), (item[kept], user[kept])
     liked = sparse.csr_matrix(cells, shape=(len(item_id), len(known)))[:, drawn]
-    origin = factors.vectors.mean(axis=0)
-    inverse, states = np.linalg.pinv(factors.vectors - origin).T, []
+    inverse, states = np.linalg.pinv(stored.vectors - stored.vectors.mean(axis=0)).T, []
     for part in np.array_split(drawn, len(drawn) * len(inverse) // CELLS + 1):
         scores = model.user_scores(part) - factors.bias
         states.append((scores - scores.mean(axis=1, keepdims=True)) @ inverse)
-    return Users(np.concatenate(states), origin, liked)
+    return Users(np.concatenate(states), liked, stored)
 
 
-def _sources(run: FinishedRun, made: Run, test: Predictions, method: str, batch_size: int) -> dict[str, np.ndarray]:
+def _sources(run: FinishedRun, known: ItemVectors, test: Predictions, batch_size: int) -> dict[str, np.ndarray]:
     """Vectors of a run's test items, [n, f], by where they come from."""
     run.fold.require_classes("cold_start=true")
     train, store = run.fold.split(TRAIN), ImageStore.open(run.fold.images_dir)
-    cf = load_vectors(made, run.fold, train, may_leak=bool(run.config["leaks"]))
-    train, vectors = train[cf.present], cf.vectors[cf.present]
+    row = pd.Index(known.item_id).get_indexer(train["item_id"])
+    train, vectors = train[row >= 0], known.vectors[row[row >= 0]]
     features, predicted = run.represent(test.item_id, store, batch_size)
     similar, _ = run.represent(train["item_id"].to_numpy(), store, batch_size)
     rng = np.random.default_rng(derive_seed(run.config["seed"], "cold start"))
     return {
         RANDOM: vectors[rng.integers(len(vectors), size=len(features))],
         NEIGHBOURS: similar_vectors(similar, vectors, features),
-        method: np.asarray(predicted)[:, : vectors.shape[1]],  # without bias
+        str(run.config["method"]["name"]): np.asarray(predicted)[:, : vectors.shape[1]],  # without bias
         SAME_LABELS: similar_vectors(run.fold.targets(train), vectors, test.targets.astype(np.float32)),
     }
 

@@ -11,8 +11,6 @@ def predict(cfg: PredictConfig) -> dict[str, Any]:
     """Predict the test set of a study's finished runs, with ``fusion`` or ``cold_start`` also what these measure."""
     keep_freed_memory()
     if cfg.cold_start:
-        if cfg.fusion:
-            raise ConfigError("Give fusion=true or cold_start=true, each in a command of its own.")
         from src.deployment.cold_start import measure_cold_start
 
         return measure_cold_start(cfg)

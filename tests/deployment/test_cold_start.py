@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+from src.artifacts import ItemVectors
 from src.deployment.cold_start import RANDOM, SAME_LABELS, Users, rank, similar_vectors, summarize
 from src.errors import ArtifactError, ConfigError
 
@@ -22,7 +23,8 @@ def test_auc_and_recall_by_hand():
     states = np.array([[3.0], [2.0], [1.0], [1.0]])
     liked = sparse.csr_matrix(np.array([[1, 0, 0, 1], [0, 0, 0, 0], [0, 0, 1, 0], [1, 1, 1, 1]], dtype=bool))
     vectors = np.array([[1.5], [1.5], [-0.5], [1.5]])
-    ranked = rank(vectors, Users(states, np.array([0.5]), liked), np.array(["a", "b", "c", "d"]))
+    known = ItemVectors(np.array(["x", "y"]), np.array([[0.0], [1.0]]), np.zeros(2), np.ones(2))  # mean 0.5
+    ranked = rank(vectors, Users(states, liked, known), np.array(["a", "b", "c", "d"]))
     # Item 0: users 0 (best) and 3 (below 1, tied with 2): (2 + 0.5) of 4 pairs. Item 2: user 2, above 0 and 1, tied.
     assert ranked["group"].tolist() == ["a", "c"]  # no user, or every user, leaves nothing to rank
     np.testing.assert_allclose(ranked["auc"], [2.5 / 4, 2.5 / 3])
@@ -52,8 +54,6 @@ def test_the_users_of_unseen_items_are_found_by_their_images(trained, tmp_path):
     assert pd.read_csv(table)["n_items"].nunique() == 1
     with pytest.raises(ConfigError, match="learned from the vectors fold0-seed0"):
         trained.run("predict_testset", "cold_start=true", "recommender_seed=3", *settings)
-    with pytest.raises(ConfigError, match="each in a command of its own"):
-        trained.run("predict_testset", "cold_start=true", "fusion=true", *settings)
 
 
 @pytest.mark.slow

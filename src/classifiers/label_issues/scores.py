@@ -22,14 +22,11 @@ def stack(
     logarithm of the number of users. Its six weights are fitted on the given labels, wrong ones included.
 
     Args:
-        image: Label probabilities from the image, out of fold, [n, N].
+        image: Label probabilities from the image, out of fold, [n, N], as those returned.
         cf: The same from the CF vector; the prevalence where there is none.
         n_users: Users who interacted with the item, [n]; 0 without vector.
         targets: Given labels, multi-hot, [n, N].
         rng: Draws the pairs to fit on, where there are more than ``MAX_PAIRS``.
-
-    Returns:
-        Probabilities, [n, N] float64.
     """
     prior = np.broadcast_to(log_odds(targets.mean(axis=0)), targets.shape)
     users = np.broadcast_to(np.log1p(n_users)[:, None], targets.shape)
@@ -45,7 +42,7 @@ def evidence(probs: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Log-likelihood ratio that an item's labels belong to any item rather than to this one, [n] float64.
 
     Positive: each label's prevalence explains the given labels [n, N] better than the item's probabilities [n, N] do.
-    An item of which the source knows nothing, whose probabilities are the prevalences, has 0.
+    An item whose probabilities are the prevalences has 0.
     """
     own, any_item = log_odds(probs), log_odds(targets.mean(axis=0))
     # log p(y) with log odds l is y l - log(1 + exp(l)).
@@ -65,12 +62,7 @@ def probability_of_error(scores: np.ndarray) -> np.ndarray:
 
 
 def exchange_label_sets(targets: np.ndarray, share: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Give a share of items [n, N] the labels of one another.
-
-    Returns:
-        Changed targets, and which items now have other labels than before, [n] bool: fewer than drawn where two items
-        had the same labels.
-    """
+    """Give a share of items [n, N] the labels of one another; returns also which now have other labels, [n] bool."""
     drawn = rng.permutation(len(targets))[: round(share * len(targets))]
     changed = targets.copy()
     changed[drawn] = targets[np.roll(drawn, 1)]

@@ -31,12 +31,8 @@ IMAGE_HEAD = {"lr": 0.001, "weight_decay": 3.0, "max_steps": 300}
 class Judged(NamedTuple):
     """Labelled train items, and what each source predicts of their labels without having seen them.
 
-    Attributes:
-        items: n rows of the fold's train items.
-        n_users: Users who interacted with each, [n]; 0 for an item without CF vector.
-        given: Their labels, multi-hot, [n, N] float32, with planted errors.
-        wrong: Which items have a planted error, [n] bool.
-        probs: Label probabilities [n, N] by source: image, cf, both. Without CF vector, ``cf`` is the prevalence.
+    ``n_users`` [n] is 0 for an item without CF vector. ``given`` [n, N] are its labels, multi-hot, with planted errors,
+    which the items in ``wrong`` [n] have. ``probs`` [n, N] are of image, cf (the prevalence without vector) and both.
     """
 
     items: pd.DataFrame
@@ -59,13 +55,14 @@ def find_label_issues(cfg: ClassifierTrainingConfig, fold: FoldData, run: Run) -
     items, n_users, given, wrong, probs = judged = judge_labels(cfg, fold)
     scores = {source: evidence(values, given) for source, values in probs.items()}
     names, prevalence = np.array(fold.label_names), given.mean(axis=0)
+    against = np.stack([scores["image"], scores["cf"]]) > 0
     improbable = (given > 0) & (probs["image"] < prevalence) & (probs["cf"] < prevalence)
     table = pd.DataFrame({
         "item_id": items["item_id"],
         "image_path": items["image_path"],
         "labels": _join(names, given > 0),
         "probability_of_error": probability_of_error(scores["both"]),
-        "source": _source(scores),
+        "source": np.select([against.all(axis=0), *against], ["both", "image", "cf"], ""),
         "improbable_labels": _join(names, improbable),
         "missing_labels": _join(names, (given == 0) & (probs["both"] > 0.5)),
         "n_users": n_users,
@@ -76,8 +73,7 @@ def find_label_issues(cfg: ClassifierTrainingConfig, fold: FoldData, run: Run) -
     save_text(run.directory / ISSUES_FILE, table.to_csv(index=False, float_format="%.4f"))
     n_suspects = int((table["probability_of_error"] > 0.5).sum())
     logger.info("%d of %d items probably have wrong labels: %s", n_suspects, len(items), run.directory / ISSUES_FILE)
-    n_missing, n_silent = int((table["missing_labels"] != "").sum()), int((n_users == 0).sum())
-    counts = {"n_items": len(items), "n_without_vector": n_silent, "n_suspects": n_suspects, "n_missing": n_missing}
+    counts = {"n_items": len(items), "n_without_vector": int((n_users == 0).sum()), "n_suspects": n_suspects}
     return {**counts, **(measure(judged) if wrong.any() else {})}
 
 
@@ -125,9 +121,3 @@ def _rng(cfg: ClassifierTrainingConfig, name: str) -> np.random.Generator:
 def _join(names: np.ndarray, chosen: np.ndarray) -> list[str]:
     """The names [N] chosen for each item, [n, N] bool, as one cell each."""
     return ["|".join(names[row]) for row in chosen]
-
-
-def _source(scores: dict[str, np.ndarray]) -> np.ndarray:
-    """Which sources have evidence against an item's labels, [n] str; empty: none."""
-    image, cf = scores["image"] > 0, scores["cf"] > 0
-    return np.select([image & cf, image, cf], ["both", "image", "cf"], "")
