@@ -27,7 +27,7 @@ from src.recommenders.train import fit_on_all
 logger = logging.getLogger(__name__)
 
 RANDOM, NEIGHBOURS, SAME_LABELS = "random item", "image neighbours", "same labels"
-N_NEIGHBOURS, RECALL_AT, MAX_USERS, CELLS = 100, 100, 10_000, 20_000_000
+MAX_NEIGHBOURS, RECALL_AT, MAX_USERS, CELLS = 100, 100, 10_000, 20_000_000
 
 
 class Users(NamedTuple):
@@ -59,7 +59,8 @@ def measure_cold_start(cfg: PredictConfig) -> dict[str, Any]:
     root, users, values = dataset_dir(cfg), dict[str, Users](), list[pd.DataFrame]()
     for record in load_run_records(root, cfg.study):
         run = FinishedRun.open(root / record.run)
-        if "vectors" not in run.definition["inputs"] or run.config["method"]["vectors"] != "cf":
+        learned = [run.config["method"][name] for name in ("vectors", "auxiliary_loss")]
+        if "vectors" not in run.definition["inputs"] or learned != ["cf", "reconstruction"]:
             continue
         test, name = Predictions.load(run.directory / PREDICTIONS_FILE), run.definition["inputs"]["vectors"]
         users[name] = users.get(name) or _fit_users(cfg, run, test.item_id)
@@ -75,7 +76,7 @@ def measure_cold_start(cfg: PredictConfig) -> dict[str, Any]:
     return {str(row["vectors"]): row["auc"] for row in rows}
 
 
-def similar_vectors(known: np.ndarray, vectors: np.ndarray, new: np.ndarray, k: int = N_NEIGHBOURS) -> np.ndarray:
+def similar_vectors(known: np.ndarray, vectors: np.ndarray, new: np.ndarray, k: int) -> np.ndarray:
     """Mean vector [m, f] of the k known items most similar to each new one, and of those as similar as the k-th.
 
     Similarity is the cosine of ``known`` [n, F] and ``new`` [m, F]; ``vectors`` [n, f] are of the known items.
@@ -168,12 +169,15 @@ def _sources(run: FinishedRun, known: ItemVectors, test: Predictions, batch_size
     train, vectors = train[row >= 0], known.vectors[row[row >= 0]]
     features, predicted = run.represent(test.item_id, store, batch_size)
     similar, _ = run.represent(train["item_id"].to_numpy(), store, batch_size)
-    rng = np.random.default_rng(derive_seed(run.config["seed"], "cold start"))
+    rng, k = (
+        np.random.default_rng(derive_seed(run.config["seed"], "cold start")),
+        min(MAX_NEIGHBOURS, len(train) // 10 + 1),
+    )
     return {
         RANDOM: vectors[rng.integers(len(vectors), size=len(features))],
-        NEIGHBOURS: similar_vectors(similar, vectors, features),
+        NEIGHBOURS: similar_vectors(similar, vectors, features, k),
         str(run.config["method"]["name"]): np.asarray(predicted)[:, : vectors.shape[1]],  # without bias
-        SAME_LABELS: similar_vectors(run.fold.targets(train), vectors, test.targets.astype(np.float32)),
+        SAME_LABELS: similar_vectors(run.fold.targets(train), vectors, test.targets.astype(np.float32), k),
     }
 
 

@@ -48,8 +48,8 @@ def test_the_users_of_unseen_items_are_found_by_their_images(trained, tmp_path):
     found = trained.run("predict_testset", "cold_start=true", *settings)
     assert set(found) == {RANDOM, "image neighbours", "mtl_uniform", SAME_LABELS}
     assert abs(found[RANDOM] - 0.5) < 0.15
-    assert found[SAME_LABELS] > 0.6
-    assert found["image neighbours"] > 0.55
+    assert found[SAME_LABELS] > found[RANDOM] + 0.05
+    assert found["image neighbours"] > found[RANDOM] + 0.05
     (table,) = (trained.outputs_dir / "tiny" / "evaluation").glob("cold_start_main_vae.csv")
     assert pd.read_csv(table)["n_items"].nunique() == 1
     with pytest.raises(ConfigError, match="learned from the vectors fold0-seed0"):

@@ -24,7 +24,7 @@ from src.runs import Run
 logger = logging.getLogger(__name__)
 
 ISSUES_FILE = "label_issues.csv"
-IMAGE_HEAD = {"lr": 0.001, "weight_decay": 3.0, "max_steps": 300}
+IMAGE_HEAD: dict[str, Any] = {"lr": 0.001, "weight_decay": 3.0, "max_steps": 300}
 """In place of CF2Label's: features have twenty times the dimensions of CF vectors, and are overfitted sooner."""
 
 
