@@ -99,11 +99,8 @@ def rank(vectors: np.ndarray, users: Users, group: np.ndarray) -> pd.DataFrame:
     n_users, (_, n) = np.diff(users.liked.indptr), users.liked.shape
     items, auc, recall = np.flatnonzero((n_users > 0) & (n_users < n)), [], []
     for part in np.array_split(items, len(items) * n // CELLS + 1):
-        scores, liked, n_liked = (
-            (vectors[part] - users.origin) @ users.states.T,
-            users.liked[part].toarray(),
-            n_users[part],
-        )
+        scores = (vectors[part] - users.known.vectors.mean(axis=0)) @ users.states.T
+        liked, n_liked = users.liked[part].toarray(), n_users[part]
         below = (rankdata(scores, axis=1) * liked).sum(axis=1) - n_liked * (n_liked + 1) / 2
         auc.append(below / (n_liked * (n - n_liked)))
         recall.append(np.full(len(part), recall_at_k(liked, scores, min(RECALL_AT, n))))
@@ -193,7 +190,7 @@ def _save(cfg: PredictConfig, rows: list[Row]) -> str:
     ]
     notes = [
         "A new item's users against the others, by each user's score of the item; means over items.",
-        f"Difference: in AUC, to {NEIGHBOURS}, paired by item; interval by t over image groups.",
+        f"Difference: in AUC, to {NEIGHBOURS}, paired by item; interval by t over image groups, for the users at hand.",
         f"{SAME_LABELS}: an oracle, since a new item's labels are not known.",
     ]
     caption = f"{cfg.dataset.name}: users of new items by {cfg.recommender.name}, study {cfg.study}"
