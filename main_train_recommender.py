@@ -12,8 +12,9 @@ from src.entry import run_stage, start
 def main(cfg: DictConfig) -> dict[str, Any]:
     """Compose the config, run the stage, return its metrics."""
     from src.cf2label.precheck import train_and_check  # heavy imports only once the config is known to be good
+    from src.recommenders.tuning import tune_recommender
 
-    return run_stage(train_and_check, cfg)
+    return run_stage(tune_recommender if cfg.tune else train_and_check, cfg)
 
 
 if __name__ == "__main__":

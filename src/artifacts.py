@@ -13,7 +13,7 @@ from src.errors import ArtifactError
 from src.files import atomic_path, load, load_yaml, save_yaml
 
 ITEM_ID, USER_ID = "item_id", "user_id"
-ITEM_COLUMNS = (ITEM_ID, "image_path", "labels", "values", "image_group", "part")
+ITEM_COLUMNS = (ITEM_ID, "image_paths", "labels", "values", "image_group", "part")
 USER_IDX, ITEM_IDX = "user_idx", "item_idx"
 INTERACTION_COLUMNS = (USER_IDX, ITEM_IDX)
 

@@ -71,7 +71,11 @@ def with_preset(arguments: Sequence[str]) -> list[str]:
             "dataset, or preset=none for none."
         )
     name = dataset.value() if dataset is not None else ExperimentConfig.dataset
-    return [f"{PRESET}={name}", *arguments] if (CONFIGS / PRESET / f"{name}.yaml").is_file() else list(arguments)
+    if not (CONFIGS / PRESET / f"{name}.yaml").is_file():
+        return list(arguments)
+    texts = enumerate(arguments)
+    place = next((n for n, text in texts if "=" in text and not text.startswith("-")), len(arguments))
+    return [*arguments[:place], f"{PRESET}={name}", *arguments[place:]]  # argparse takes overrides in one row alone
 
 
 def describe_preset(name: Any) -> str:

@@ -75,7 +75,12 @@ def load_json(path: Path) -> Any:
 
 def save_yaml(path: Path, content: Any) -> None:
     """Write plain lists, mappings, strings and numbers as YAML, atomically."""
-    save_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    save_text(path, yaml_text(content))
+
+
+def yaml_text(content: Any) -> str:
+    """Plain lists, mappings, strings and numbers as YAML."""
+    return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
 def load_yaml(path: Path) -> Any:

@@ -91,7 +91,8 @@ class Run:
             with waiting_lock(self.parent / f".{directory.name}.lock", directory):
                 if old.exists() and not directory.exists():  # a process was killed while it replaced the old one
                     old.rename(directory)
-                shutil.rmtree(new, ignore_errors=True)
+                for leftover in (new, old):
+                    shutil.rmtree(leftover, ignore_errors=True)
                 self.directory.mkdir(parents=True, exist_ok=True)
                 self._warn_of_stale_runs()
                 self._started = time.monotonic()
@@ -182,7 +183,6 @@ def waiting_lock(path: Path, what: Path) -> Iterator[None]:
 
 def _replace(directory: Path, new: Path, old: Path) -> None:
     """Let ``new`` take the place of ``directory``, which is ``old`` in between."""
-    shutil.rmtree(old, ignore_errors=True)
     old.parent.mkdir(exist_ok=True)
     if directory.exists():
         directory.rename(old)

@@ -1,5 +1,6 @@
 """The guides do what they say: their blocks are run as written."""
 
+import json
 import os
 import re
 import shlex
@@ -37,7 +38,11 @@ def test_the_guide_to_a_new_dataset_runs_as_written(tmp_path):
         timeout=900,
     )
     assert answer.returncode == 0, answer.stderr
-    assert "- with unknown labels: 20" in answer.stdout
+    assert "with_unknown_labels: 20" in answer.stdout
+    prepared = tmp_path / "outputs" / "mine" / "prepared"
+    assert json.loads((prepared / "report.json").read_text())["statistics"]["images"] == 600
+    assert json.loads((prepared / "manifest.json").read_text())["split"] == "time"
+    assert "One fold, split by time" in answer.stderr + answer.stdout
     tables = list((tmp_path / "outputs" / "mine" / "evaluation").glob("*.md"))
     assert tables
     assert all(method in tables[0].read_text() for method in ("image_only", "cf_distill"))

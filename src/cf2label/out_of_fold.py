@@ -1,5 +1,6 @@
 """CF2Label: labels predicted from CF vectors alone, out of fold."""
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,8 @@ from src.config.cf2label import CF2LabelConfig
 from src.errors import DataError
 from src.evaluation.statistics.metrics import mean_average_precision
 from src.randomness import hash_number
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,17 @@ def out_of_fold_probabilities(
     probs = predictions.mean(axis=0)
     probs[labelled] = predictions[fold[labelled], np.flatnonzero(labelled)]
     return OutOfFold(probs, fold, mean_average_precision(targets[labelled], probs[labelled]))
+
+
+def warn_of_trivial_labels(targets: np.ndarray, label_names: list[str]) -> None:
+    """Warn of labels that all items have, whose average precision is 1 whatever is predicted; multi-hot [I, N]."""
+    trivial = [name for name, share in zip(label_names, targets.mean(axis=0), strict=True) if share == 1]
+    if trivial:
+        logger.warning(
+            "All %d items have %s: an average precision of 1 for any prediction, which lifts the mAP over %d labels. "
+            "Leave such labels out of the item table.",
+            *(len(targets), " and ".join(map(repr, trivial[:3])) + " ..." * (len(trivial) > 3), len(label_names)),
+        )
 
 
 def item_confidence(probs: np.ndarray, targets: np.ndarray, labelled: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from src.artifacts import PRECHECK_FILE, VECTORS_FILE, ItemVectors
-from src.cf2label.out_of_fold import out_of_fold_probabilities
+from src.cf2label.out_of_fold import out_of_fold_probabilities, warn_of_trivial_labels
 from src.config.cf2label import CF2LabelConfig
 from src.config.datasets import CLASSIFICATION
 from src.config.stages import RecommenderTrainingConfig
@@ -64,6 +64,7 @@ def compute_precheck(vectors: ItemVectors, data: FoldData, cfg: CF2LabelConfig, 
     result: dict[str, float] = {"n_items": len(items)}
     if len(items) < MIN_LABELLED or not targets.any():
         return result
+    warn_of_trivial_labels(targets, data.label_names)
     inputs = vectors.vectors[pd.Index(vectors.item_id).get_indexer(items["item_id"])]
     groups = items["image_group"].to_numpy(dtype=np.str_)
     shuffled = inputs[np.random.default_rng(derive_seed(seed, "shuffle")).permutation(len(inputs))]

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from src.artifacts import CONFIDENCE_FILE, CONFIG_FILE, PROBABILITIES_FILE, ItemConfidence, ItemProbabilities
-from src.cf2label.out_of_fold import item_confidence, out_of_fold_probabilities
+from src.cf2label.out_of_fold import item_confidence, out_of_fold_probabilities, warn_of_trivial_labels
 from src.config.stages import ClassifierTrainingConfig
 from src.data.folds import TRAIN, FoldData, label_mask
 from src.errors import DataError
@@ -37,6 +37,7 @@ def fit_cf2label(
     if not labelled.any():
         raise DataError("No train item has both a CF vector and a label; raise label_ratio, or use image_only.")
     targets = fold.targets(items) * labelled[:, None]
+    warn_of_trivial_labels(targets[labelled], fold.label_names)
     groups = items["image_group"].to_numpy()
     result = out_of_fold_probabilities(cf.vectors[cf.present], targets, labelled, groups, cfg.cf2label, seed=cfg.seed)
     probabilities = ItemProbabilities(item_id, np.array(fold.label_names), result.probs, result.fold)

@@ -13,7 +13,13 @@ from omegaconf import OmegaConf
 
 from src.artifacts import CONFIG_FILE, MANIFEST_FILE, METRICS_FILE, PREPARED, Predictions
 from src.classifiers.models.checkpoints import BEST, load_checkpoint, network_state
-from src.classifiers.models.evaluation_batches import CentreCrops, EvaluationBatches, batch_loader, predict_scores
+from src.classifiers.models.evaluation_batches import (
+    CentreCrops,
+    EvaluationBatches,
+    average,
+    batch_loader,
+    predict_scores,
+)
 from src.classifiers.models.features import FrozenFeatures
 from src.classifiers.models.heads import Heads
 from src.classifiers.models.network import ImageFeatures, MultitaskNetwork
@@ -132,13 +138,17 @@ class FinishedRun:
     def represent(
         self, item_id: np.ndarray, store: ImageStore, batch_size: int
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Features of items [n], mean over views, [n, F], and predicted CF vectors [n, f]; None where it has none."""
+        """Features of items [n], mean over images and views, [n, F], and predicted CF vectors [n, f]; None where it has none."""
         network, batches = self._evaluation(item_id, store, batch_size)
         network = network.to(DEVICE).eval()
-        inputs = (batch["inputs"].to(DEVICE) for batch in batch_loader(batches))
-        features = torch.cat([(one if self.is_frozen else network.features(one)).mean(dim=1) for one in inputs])
-        vectors = network.heads.cf_vectors(features)
-        return features.float().cpu().numpy(), None if vectors is None else vectors.cpu().numpy()
+        features, places = [], []
+        for batch in batch_loader(batches):
+            inputs = batch["inputs"].to(DEVICE)
+            features.append((inputs if self.is_frozen else network.features(inputs)).float().mean(dim=1))
+            places.append(batch["index"].to(DEVICE))
+        mean = average(torch.cat(features), torch.cat(places), len(item_id))
+        vectors = network.heads.cf_vectors(mean)
+        return mean.cpu().numpy(), None if vectors is None else vectors.cpu().numpy()
 
     def _evaluation(
         self, item_id: np.ndarray, store: ImageStore, batch_size: int
@@ -151,7 +161,7 @@ class FinishedRun:
             network = MultitaskNetwork(None, self._heads, settings["views"])
         else:
             inputs, network = CentreCrops(store, settings["image_size"], settings["eval_crop"]), self.network
-        return network, EvaluationBatches(inputs, store.rows(item_id), batch_size)
+        return network, EvaluationBatches(inputs, store.images_of(item_id), batch_size)
 
     def predict_test(self, batch_size: int, num_workers: int) -> Predictions:
         """Scores and labels of the test items that have labels; no other code reads test labels."""

@@ -1,6 +1,5 @@
 """Search for settings by Optuna: seeded, resumable, bad trials pruned."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -8,21 +7,16 @@ from typing import Any
 
 import lightning
 import optuna
-from filelock import FileLock
 from lightning.pytorch.callbacks import Callback
 from optuna.trial import TrialState
 
 from src.classifiers.settings import TUNABLE, ratio_key, resolve, tuned_with
-from src.config.classifiers import SearchConfig
 from src.config.stages import ClassifierTrainingConfig
 from src.errors import ConfigError
-from src.randomness import derive_seed
 from src.runs import content_hash
-
-logger = logging.getLogger(__name__)
+from src.search import run_trials
 
 GRID = 20  # parts of a run after which trials are compared, since their numbers of epochs differ
-DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 class Pruner(Callback):
@@ -61,49 +55,19 @@ def search(cfg: ClassifierTrainingConfig, path: Path, attempt: Callable[..., flo
     """
     if not cfg.method.search:
         raise ConfigError(f"method={cfg.method.name} does not say where to search; give method.search, or no n_trials.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     given = {name: getattr(cfg, name) for name in TUNABLE}
     budget = content_hash([tuned_with(resolve(cfg)), asdict(cfg.method), given])[:8]
-    with FileLock(path.with_suffix(".lock")):
-        study = optuna.create_study(
-            storage=f"sqlite:///{path}",
-            study_name=f"ratio{ratio_key(cfg.label_ratio)}-{budget}",
-            direction="maximize",
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=GRID // 4),
-            load_if_exists=True,
-        )
-        for trial in study.get_trials(states=(TrialState.RUNNING,)):  # cut off
-            study.tell(trial.number, state=TrialState.FAIL)
-            study.enqueue_trial(trial.params)
-        while (place := len(study.get_trials(states=DONE))) < int(cfg.n_trials or 0):
-            study.sampler = optuna.samplers.TPESampler(seed=derive_seed(cfg.seed, "trial", place) % 2**32)
-            _run_trial(study, cfg, attempt)
-        return [
-            {
-                "settings": dict(trial.user_attrs["settings"]),
-                "val_mAP": trial.value if trial.state == TrialState.COMPLETE else None,
-            }
-            for trial in study.get_trials(states=DONE)
-        ]
-
-
-def _run_trial(study: optuna.Study, cfg: ClassifierTrainingConfig, attempt: Callable[..., float]) -> None:
-    """Run one trial, one that was cut off or a new one; what the command sets is not searched."""
-    trial = study.ask()
-    space = {name: where for name, where in cfg.method.search.items() if getattr(cfg, name) is None}
-    settings = {name: _suggest(trial, name, where) for name, where in space.items()}
-    trial.set_user_attr("settings", settings)
-    try:
-        study.tell(trial, attempt(cfg, settings, Pruner(trial)))
-    except optuna.TrialPruned:
-        logger.info("%s: pruned", settings)
-        study.tell(trial, values=None, state=TrialState.PRUNED)
-
-
-def _suggest(trial: optuna.Trial, name: str, where: SearchConfig) -> Any:
-    if where.choices is not None:
-        return trial.suggest_categorical(name, where.choices)
-    if where.low is None or where.high is None:
-        raise ConfigError(f"method.search.{name} should have low and high, or choices.")
-    return trial.suggest_float(name, where.low, where.high, log=where.log)
+    trials = run_trials(
+        path,
+        f"ratio{ratio_key(cfg.label_ratio)}-{budget}",
+        [],
+        {name: where for name, where in cfg.method.search.items() if getattr(cfg, name) is None},
+        int(cfg.n_trials or 0),
+        cfg.seed,
+        lambda settings, trial: attempt(cfg, settings, Pruner(trial)),
+        optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=GRID // 4),
+    )
+    return [
+        {"settings": trial.params, "val_mAP": trial.value if trial.state == TrialState.COMPLETE else None}
+        for trial in trials
+    ]

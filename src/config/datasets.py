@@ -8,6 +8,7 @@ from src.config.setting import CHANGED, option, setting
 from src.config.store import schema
 
 CLASSIFICATION, REGRESSION = "classification", "regression"
+HASH, TIME = "hash", "time"
 
 
 @dataclass
@@ -17,7 +18,9 @@ class DatasetConfig:
     name: str = setting(MISSING, "folder of everything that is made of it")
     source: str = setting(MISSING, "module of src/data/sources/ that reads the raw files")
     raw_dir: str = option(MISSING, "folder of the raw tables")
-    images_dir: str | None = option(MISSING, "folder of the images; no image path may leave it; null: no images")
+    images_dir: str | None = option(
+        MISSING, "folder of the images, or address (s3://...); no image path may leave it; null: no images"
+    )
     obtain: str = option("", "where to get the raw files, shown when they are missing")
     raw_urls: list[str] = option([], "raw files that download=true fetches; a .zip is unpacked")
     licence: str = option("", "of the data, shown on the card of an exported model")
@@ -25,6 +28,12 @@ class DatasetConfig:
     min_items_per_label: int = setting(1, "a label with fewer items is dropped", within="[0, inf)")
     label_levels: str | None = setting(None, "between a label's levels; a rare one becomes its parent")
     min_items_per_user: int = setting(1, "a user with fewer distinct items is dropped", within="[0, inf)")
+    split: str = setting(
+        HASH,
+        "hash: six folds at random; time: one fold, whose test items were met last",
+        choices=f"{HASH} | {TIME}",
+        names_run=CHANGED,
+    )
     store_size: int = setting(256, "short side of the stored images, pixels", within="[1, inf)")
     eval_crop: float = option(0.875, "side of the centre crop for evaluation, share of the short side", within="(0, 1]")
     min_image_side: int = setting(8, "an image with a shorter side is refused, pixels", within="[1, inf)")
@@ -66,12 +75,18 @@ class TabularConfig(DatasetConfig):
     image_column: str | None = setting(
         "image", "path below images_dir, or a web address; an empty cell: no image; null: no images"
     )
+    image_separator: str | None = setting(
+        None, "between the paths of an item with several images; null: a cell is one path or a list", names_run=CHANGED
+    )
     labels_column: str | None = setting(
         "labels", "an empty cell: unknown; the separator alone: known to have none; null: no labels"
     )
     empty_is_none: bool = setting(False, "an empty cell of labels: known to have none", names_run=CHANGED)
     group_column: str | None = setting(None, "items that share a value never straddle a split; null: by image content")
     user_column: str = setting("user_id", "in the table of interactions")
+    time_column: str | None = setting(
+        None, "in the table of interactions: numbers or dates, for split=time", names_run=CHANGED
+    )
     rating_column: str | None = setting(None, "in the table of interactions")
     min_rating: float | None = setting(None, "with rating_column: a lower rating is no interaction")
     label_separator: str = setting("|", "between the labels in a cell")

@@ -74,6 +74,12 @@ class TrainingConfig(StageConfig):
 class RecommenderTrainingConfig(TrainingConfig):
     """``main_train_recommender.py``."""
 
+    tune: bool = option(False, "choose the CF model's settings on interactions set aside, and write them to tuned_dir")
+    n_trials: int | None = option(
+        12, "with tune: the CF model's list, then a search, so many in all", within="[1, inf)"
+    )
+    tuned_dir: str = option("configs/recommender_tuned", "where tuned settings lie")
+
 
 @schema(STAGE, "train_classifier")
 @dataclass
@@ -184,4 +190,5 @@ class ExperimentConfig:
     seeds: list[int] = option([0], "of the runs", within="[0, inf)")
     study: str = option(MAIN_STUDY, "of the runs")
     tune: bool = option(False, "choose each method's settings on validation instead of reporting runs")
+    all_interactions: bool = option(False, "compare CF models also with held-out items', as the original did")
     overrides: list[str] = option([], "of the stages, as they would stand on the command line")

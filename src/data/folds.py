@@ -21,7 +21,7 @@ from src.artifacts import (
     MANIFEST_FILE,
     USER_IDX,
 )
-from src.config.datasets import CLASSIFICATION
+from src.config.datasets import CLASSIFICATION, TIME
 from src.config.stages import HELD_OUT_INTERACTIONS, TEST_EPOCH
 from src.errors import ArtifactError, ConfigError
 from src.files import load_json, load_table
@@ -39,7 +39,7 @@ class FoldData:
     """What training stages may see of one fold.
 
     Attributes:
-        items: ``item_id, image_path, labels, values, image_group, split``; labels and values (numbers to predict, for
+        items: ``item_id, image_paths, labels, values, image_group, split``; labels and values (numbers to predict, for
             regression) of test items are withheld (null). Items without image are ``context``: they train CF models
             and nothing else.
         train_interactions: ``user_idx, item_idx`` of train and context items only; ``item_idx`` is a row of ``items``.
@@ -70,7 +70,7 @@ class FoldData:
     def items_digest(self) -> str:
         """SHA-256 of the items and labels that classifiers of this fold see."""
         items = self.items.reset_index(drop=True)
-        for name in ("labels", "values"):
+        for name in ("image_paths", "labels", "values"):
             items[name] = items[name].map(lambda cell: "\x1d" if cell is None else "\x1e".join(map(str, cell)))
         rows = hashlib.sha256(pd.util.hash_pandas_object(items).to_numpy().tobytes()).hexdigest()
         return content_hash([rows, self.label_names, self.images_digest])
@@ -135,6 +135,8 @@ def load_manifest(prepared_dir: Path) -> dict[str, Any]:
 
 def load_items(prepared_dir: Path, fold: int) -> pd.DataFrame:
     """All items with their ``split`` in ``fold``, labels included: for predict and evaluate, never for training."""
+    if fold and load_manifest(prepared_dir).get("split") == TIME:
+        raise ConfigError(f"With dataset.split=time there is one fold, 0, but fold={fold} is asked for.")
     items = load_table(prepared_dir / ITEMS_FILE, ITEM_COLUMNS)
     split = np.where(taking_part(items), split_of_parts(items["part"].to_numpy(), fold), CONTEXT)
     for name in ("labels", "values"):
@@ -144,7 +146,7 @@ def load_items(prepared_dir: Path, fold: int) -> pd.DataFrame:
 
 def taking_part(items: pd.DataFrame) -> pd.Series:
     """Which items are split into train, val and test: those with an image; where none has one, all."""
-    has_image = items["image_path"].notna()
+    has_image = items["image_paths"].map(len) > 0
     return has_image | (not has_image.any())
 
 
@@ -163,6 +165,12 @@ def split_of_parts(part: np.ndarray, fold: int) -> np.ndarray:
     """Split of each part: fold k tests on parts 3k .. 3k+2, validates on the next three, and trains on the rest."""
     offset = (part.astype(int) - PARTS_PER_SPLIT * fold) % N_PARTS
     return np.select([offset < PARTS_PER_SPLIT, offset < 2 * PARTS_PER_SPLIT], [TEST, VAL], TRAIN)
+
+
+def incomplete_folds(items: pd.DataFrame, n_folds: int = N_FOLDS) -> list[int]:
+    """Folds that lack train, validation or test items."""
+    part = items.loc[taking_part(items), "part"].to_numpy()
+    return [fold for fold in range(n_folds) if len(np.unique(split_of_parts(part, fold))) < 3]
 
 
 def label_mask(item_ids: np.ndarray, label_ratio: float, mask_seed: int) -> np.ndarray:

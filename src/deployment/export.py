@@ -1,4 +1,4 @@
-"""A trained model as a folder that works without this project: weights, preprocessing, labels, thresholds, card."""
+"""A trained model as a folder that works without this project, laid out as the Hugging Face hub expects it."""
 
 import logging
 import shutil
@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import EvalResult, ModelCardData
 from safetensors.torch import save_file
+from timm.models._hub import save_config_for_hf
 from torch import Tensor, nn
 from torch.export import Dim
 
@@ -21,13 +23,17 @@ from src.recommenders.run import dataset_dir
 
 logger = logging.getLogger(__name__)
 
-FORMATS = {"onnx": "model.onnx", "torch_export": "model.pt2", "safetensors": "model.safetensors"}
+GRAPHS = {"onnx": "model.onnx", "torch_export": "model.pt2"}
 STANDALONE = Path(__file__).parent / "standalone"
 LARGEST_LOGIT = 16.0  # where calibration clips scores
 
-CARD = """# {dataset[name]}: {method[name]} on {backbone[name]}
+CARD = """---
+{metadata}
+---
+# {dataset[name]}: {method[name]} on {backbone[name]}
 
-Labels images with {n_labels} labels. {how}
+Labels images with {n_labels} labels. `model.safetensors` holds the backbone, named as in {backbone[source]},
+`heads.safetensors` what follows it. {how}
 
 ## Data
 
@@ -70,8 +76,9 @@ class ExportedNetwork(nn.Module):
 def export_model(cfg: UseConfig) -> dict[str, Any]:
     """Write ``outputs/<dataset>/exported/<format>/<run>/`` of the chosen run.
 
-    The folder holds the model, ``model.json`` (labels, thresholds, preprocessing), ``README.md`` (a model card), and
-    for ``onnx`` and ``torch_export`` ``label_images.py``, which labels files and needs none of this project.
+    The folder holds the backbone and the heads as safetensors, ``config.json`` by which timm loads the backbone,
+    ``model.json`` (labels, thresholds, preprocessing), ``README.md`` (a model card), and for ``onnx`` and
+    ``torch_export`` the whole model and ``label_images.py``, which labels files and needs none of this project.
 
     Raises:
         ArtifactError: There is no such run, or it is damaged.
@@ -81,13 +88,7 @@ def export_model(cfg: UseConfig) -> dict[str, Any]:
     run = FinishedRun.choose(dataset_dir(cfg), cfg.study, cfg.run)
     calibration = calibration_of(run, cfg.batch_size)
     folder = dataset_dir(cfg) / "exported" / kind / run.directory.name
-    with atomic_path(folder / FORMATS[kind]) as temporary:
-        if kind == "safetensors":
-            weights = run.network.state_dict().items()
-            state = {name: value.contiguous() for name, value in weights if not name.startswith("heads.cf_")}
-            save_file(state, temporary)
-        else:
-            _write_graph(run, calibration, temporary, kind)
+    _write_weights(run, folder)
     settings, limits = run.definition["settings"], run.image_limits
     about = {
         **{name: value.tolist() for name, value in vars(calibration).items()},
@@ -96,11 +97,30 @@ def export_model(cfg: UseConfig) -> dict[str, Any]:
     }
     save_json(folder / "model.json", about)
     save_text(folder / "README.md", model_card(run, calibration, kind))
-    if kind != "safetensors":
+    if kind in GRAPHS:
+        with atomic_path(folder / GRAPHS[kind]) as temporary:
+            _write_graph(run, calibration, temporary, kind)
         for module in (decode.__file__, *STANDALONE.glob("[!_]*.py")):
             shutil.copy(str(module), folder)
     logger.info("Exported %s to %s", run.directory, folder)
     return {"run": str(run.directory), "results": str(folder)}
+
+
+def _write_weights(run: FinishedRun, folder: Path) -> None:
+    """The backbone's weights by its library's names, the heads', and for timm its config."""
+    image_features, settings = run.network.image_features, run.definition["settings"]
+    assert image_features is not None
+    backbone = image_features.backbone
+    for name, module in (("model", backbone), ("heads", run.network.heads)):
+        kept = {key: value.contiguous() for key, value in module.state_dict().items() if not key.startswith("cf_")}
+        with atomic_path(folder / f"{name}.safetensors") as temporary:
+            save_file(kept, temporary)
+    if settings["backbone"]["source"] == "timm":
+        mean, std = (values.flatten().tolist() for values in (image_features.mean, image_features.std))
+        size = {"input_size": (3, settings["image_size"], settings["image_size"]), "crop_pct": settings["eval_crop"]}
+        with atomic_path(folder / "config.json") as temporary:
+            data = {**size, "mean": mean, "std": std, "interpolation": "bilinear", "crop_mode": "center"}
+            save_config_for_hf(backbone, str(temporary), data_config=data)
 
 
 def _write_graph(run: FinishedRun, calibration: Calibration, path: Path, kind: str) -> None:
@@ -118,18 +138,31 @@ def _write_graph(run: FinishedRun, calibration: Calibration, path: Path, kind: s
 
 
 def model_card(run: FinishedRun, calibration: Calibration, kind: str) -> str:
-    """Data, training and quality of the model, as Markdown."""
-    how = (
-        "`python label_images.py IMAGE_FOLDER_OR_LIST...` prints one JSON line a file."
-        if kind != "safetensors"
-        else "The weights are named as in `image_features` and `heads` of the training code's network."
+    """Data, training and quality of the model, as Markdown, with the hub's metadata."""
+    settings, dataset = run.definition["settings"], run.config["dataset"]
+    val_mAP = load_json(run.directory / METRICS_FILE)["val_mAP"]  # noqa: N806 - as in the metrics
+    about = {"dataset_type": dataset["name"], "dataset_name": dataset["name"], "dataset_split": "validation"}
+    quality = EvalResult("image-classification", metric_type="mAP", metric_value=round(val_mAP, 4), **about)
+    how, library = "", None
+    if settings["backbone"]["source"] == "timm":
+        how, library = '`timm.create_model("local-dir:FOLDER", pretrained=True)` gives the backbone. ', "timm"
+    if kind in GRAPHS:
+        how += f"`{GRAPHS[kind]}` is both; `python label_images.py IMAGE_FOLDER_OR_LIST...` prints a JSON line a file."
+    metadata = ModelCardData(
+        library_name=library,
+        pipeline_tag="image-feature-extraction",
+        tags=["image-classification", "collaborative-filtering"],
+        license="other",
+        model_name=f"{dataset['name']}-{settings['method']['name']}",
+        eval_results=[quality],
     )
     return CARD.format(
-        **run.definition["settings"] | {"dataset": run.config["dataset"]},
-        licence=run.config["dataset"].get("licence") or "not stated",
+        **settings | {"dataset": dataset},
+        metadata=metadata.to_yaml(),
+        licence=dataset.get("licence") or "not stated",
         how=how,
         n_labels=len(calibration.labels),
         n_shared=calibration.n_shared,
         min_positives=MIN_POSITIVES,
-        val_mAP=load_json(run.directory / METRICS_FILE)["val_mAP"],
+        val_mAP=val_mAP,
     )

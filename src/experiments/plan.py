@@ -3,7 +3,7 @@
 from typing import Any
 
 from src.classifiers.settings import CF2LABEL, IMAGE_ONLY, requirements, resolve
-from src.config.stages import ExperimentConfig
+from src.config.stages import HELD_OUT_INTERACTIONS, ExperimentConfig
 from src.experiments.overrides import SortedOverrides
 from src.experiments.steps import Step, compose_once
 
@@ -35,8 +35,10 @@ def build_steps(cfg: ExperimentConfig, overrides: SortedOverrides) -> list[Step]
     with_alpha = [name for name in cfg.methods if needs[name].vectors and cfg.alphas]
     others = [name for name in cfg.methods if name not in with_alpha and name != IMAGE_ONLY]
     own = tuple(given for given in overrides.stages["train_recommender"] if not given.startswith("recommender="))
+    compared = {**runs, "leaks": [[], [HELD_OUT_INTERACTIONS]]} if cfg.all_interactions else runs
+    tune = (f"tune={cfg.tune}",)
     steps = [
-        Step("CF models to compare", "train_recommender", own, "recommender", tuple(cfg.recommenders), runs),
+        Step("CF models to compare", "train_recommender", own + tune, "recommender", tuple(cfg.recommenders), compared),
         Step("CF models", "train_recommender", own, "recommender", tuple(dict.fromkeys(vectors_from)), shared_fit),
         *(
             classify(

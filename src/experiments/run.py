@@ -3,14 +3,14 @@
 import logging
 import subprocess
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import pandas as pd
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.artifacts import EVALUATION_DIR, METRICS_FILE, PRECHECK_FILE
+from src.artifacts import EVALUATION_DIR, MANIFEST_FILE, METRICS_FILE, PRECHECK_FILE
 from src.classifiers.settings import IMAGE_ONLY
 from src.config.overrides import PRESET, parse
 from src.config.stages import ExperimentConfig, RecommenderTrainingConfig
@@ -123,7 +123,7 @@ def _duration(cells: Sequence[Surveyed]) -> str:
 
 def _report(cfg: ExperimentConfig, overrides: SortedOverrides, surveyed: Sequence[Sequence[Surveyed]]) -> bool:
     """Print and write the tables of what has finished; whether it could be done."""
-    if cfg.recommenders:
+    if cfg.recommenders and not cfg.tune:
         print(_compare_cf_models([cell for cells in surveyed for cell in cells], cfg.recommenders))
     if not cfg.methods or cfg.tune:
         return True
@@ -135,33 +135,39 @@ def _report(cfg: ExperimentConfig, overrides: SortedOverrides, surveyed: Sequenc
 
 
 def _compare_cf_models(surveyed: Sequence[Surveyed], models: Sequence[str]) -> str:
-    """Write and return the tables of the finished fits of ``models``, in their order.
+    """Write and return the tables of the finished fits of ``models``, in their order, apart for what they have seen.
 
     CF2Label's table also has the mAP of constant scores (popularity) and of vectors permuted across items (shuffled).
     """
-    rows: list[tuple[str, str, int, float]] = []
+    rows: dict[tuple[str, ...], list[tuple[str, str, int, float]]] = defaultdict(list)
     cfg = None
     for entry in surveyed:
-        found, directory = entry.cell.config, entry.runs[0].directory
+        found = entry.cell.config
         if not isinstance(found, RecommenderTrainingConfig) or entry.state != FINISHED:
             continue
         if found.recommender.name not in models:
             continue
-        cfg, model = found, found.recommender.name
-        rows.append(("auc", model, cfg.fold, load_json(directory / METRICS_FILE)["auc_strict"]))
+        cfg, model, directory, own = found, found.recommender.name, entry.runs[0].directory, rows[tuple(found.leaks)]
+        own.append(("auc", model, cfg.fold, load_json(directory / METRICS_FILE)["auc_strict"]))
+        manifest = load_json(directory / MANIFEST_FILE)
+        own.append(("seconds", model, cfg.fold, manifest["wall_clock_s"]))
+        own.append(("gigabytes", model, cfg.fold, manifest["peak_memory_mb"] / 1024))
         path = directory / PRECHECK_FILE
         known = load_json(path)["result"] if path.is_file() else {}
         for name, key in ((model, "cf2label_mAP"), ("shuffled", "shuffled_mAP"), ("popularity", "popularity_mAP")):
             if key in known:
-                rows.append(("cf2label", name, cfg.fold, known[key]))
+                own.append(("cf2label", name, cfg.fold, known[key]))
     if cfg is None:
         return "No CF model has finished."
     order = ["popularity", "shuffled", *models]
-    values = pd.DataFrame(
-        sorted(rows, key=lambda row: order.index(row[1])), columns=["table", "model", "fold", "value"]
-    )
-    folder = dataset_dir(cfg) / EVALUATION_DIR
-    return save_cf_tables(folder, cfg.dataset.name, values, cfg.dataset.paper_results, cfg.leaks)
+    texts = []
+    for leaks, own in rows.items():
+        values = pd.DataFrame(
+            sorted(own, key=lambda row: order.index(row[1])), columns=["table", "model", "fold", "value"]
+        )
+        folder = dataset_dir(cfg) / EVALUATION_DIR
+        texts.append(save_cf_tables(folder, cfg.dataset.name, values, cfg.dataset.paper_results, leaks))
+    return "\n".join(texts)
 
 
 def _call(stage: str, arguments: Sequence[str]) -> bool:

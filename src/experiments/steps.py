@@ -27,10 +27,10 @@ class Cell:
     config: TrainingConfig
 
     def runs(self, fold: FoldData) -> list[Run]:
-        """Its run; with ``tune``, one run for each trial."""
+        """Its run; with ``tune``, one run for each trial, or none of a CF model, whose trials are no runs."""
         cfg = self.config
         if isinstance(cfg, RecommenderTrainingConfig):
-            return [recommender_run(cfg, fold.interactions_digest)]
+            return [] if cfg.tune else [recommender_run(cfg, fold.interactions_digest)]
         trials = tried(cfg) if cfg.tune else [{}]
         return [classifier_run(resolve(replace(cfg, **settings)), fold) for settings in trials]
 

@@ -4,14 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy import sparse
 
 from src.errors import DataError
+from src.machine import keep_freed_memory
 from src.recommenders.interactions import count_users, rows_of
 
 UserScores = Callable[[np.ndarray], np.ndarray]
-"""Maps row indices of users, [b], to their scores of all items, [b, n_items] float32, higher is better."""
+"""Maps row indices of users, [b], to their scores of all items, [b, n_items] float32, higher is better.
+
+The array is a new one, which its receiver may overwrite.
+"""
 
 SORT_ABOVE = 8
 """Users with more held-out items than this have their scores sorted once instead of compared item by item."""
@@ -35,7 +38,7 @@ class RecommenderAUC:
 
 
 def recommender_auc(
-    user_scores: UserScores, train: sparse.csr_matrix, test: sparse.csr_matrix, *, chunk_elements: int = 2_000_000
+    user_scores: UserScores, train: sparse.csr_matrix, test: sparse.csr_matrix, *, chunk_elements: int = 4_000_000
 ) -> RecommenderAUC:
     """Measure how well scores rank held-out items above items the user never interacted with.
 
@@ -49,10 +52,11 @@ def recommender_auc(
         chunk_elements: Scores held in memory at a time.
 
     Raises:
-        DataError: No user can be scored, or a score is not finite.
+        DataError: No user can be scored, or a user's or an item's scores are not finite.
 
     Source: section 4.1.5; Cornac's ``AUC`` through ``RatioSplit(exclude_unknowns=True)``.
     """
+    keep_freed_memory()  # that of a chunk's scores
     occurs = count_users(train) > 0
     candidates = np.flatnonzero(np.diff(test.indptr))
     users = candidates[np.diff(train.indptr)[candidates] > 0]
@@ -75,37 +79,30 @@ def recommender_auc(
 def _chunk_auc(
     scores: np.ndarray, train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], occurs: np.ndarray
 ) -> np.ndarray:
-    """Strict and half-credit AUC of those users of a chunk who can be scored, [m, 2] float64.
-
-    One user after the other, so that a row of scores comes from memory once.
-    """
-    # numpy's BLAS is left alone: its threads would wait spinning while torch's compute the next scores, and back.
-    if not (torch.from_numpy(scores).sum().isfinite() or np.isfinite(scores).all()):  # a sum may also overflow
+    """Strict and half-credit AUC of those users of a chunk who can be scored, [m, 2] float64; overwrites ``scores``."""
+    (known, known_offsets), (held_out, offsets) = train, test
+    users, n_known = np.arange(len(scores)), np.diff(known_offsets)
+    row, may_count = np.repeat(users, np.diff(offsets)), occurs[held_out]
+    row, held_out = row[may_count], held_out[may_count]
+    positives, n_positives = scores[row, held_out], np.bincount(row, minlength=len(users))
+    if not (np.isfinite(positives).all() and np.isfinite(scores[0]).all()):  # any user's vector, and any item's
         raise DataError("The CF model's scores should be finite, but hold NaN or infinity; lower recommender.lr.")
-    n_occurring, values = np.count_nonzero(occurs), []
-    for user, row in enumerate(scores):
-        known, held_out = (items[offsets[user] : offsets[user + 1]] for items, offsets in (train, test))
-        held_out = held_out[occurs[held_out]]
-        n_pairs = len(held_out) * (n_occurring - len(known) - len(held_out))
-        if n_pairs:
-            negative = occurs.copy()
-            negative[known] = negative[held_out] = False
-            below, tied = _count(row, negative, row[held_out])
-            values.append((below / n_pairs, (below + tied / 2) / n_pairs))
-    return np.array(values).reshape(-1, 2)
+    n_pairs = n_positives * (np.count_nonzero(occurs) - n_known - n_positives)
+    scores[:, np.flatnonzero(~occurs)] = np.nan  # no negatives: a comparison with NaN is false
+    scores[np.repeat(users, n_known), known] = np.nan
+    scores[row, held_out] = np.nan
+    ends, counts = np.cumsum(n_positives), np.zeros((len(users), 2))
+    for user in np.flatnonzero(n_pairs):  # a row of scores comes from memory once
+        counts[user] = _count(scores[user], positives[ends[user] - n_positives[user] : ends[user]])
+    below, not_above = counts[n_pairs > 0].T / n_pairs[n_pairs > 0]
+    return np.stack([below, (below + not_above) / 2], axis=1)
 
 
-def _count(row: np.ndarray, negative: np.ndarray, positives: np.ndarray) -> tuple[int, int]:
-    """Pairs whose negative scores below the positive, and pairs that tie.
-
-    Args:
-        row: A user's scores, [n_items].
-        negative: Which of them are negatives, [n_items] bool.
-        positives: Scores of the held-out items, [k].
-    """
+def _count(row: np.ndarray, positives: np.ndarray) -> tuple[int, int]:
+    """Pairs of a score in ``row`` [n_items] and one of ``positives`` [k]: the first below the second, and not above."""
     if len(positives) > SORT_ABOVE:
-        ordered = np.sort(row[negative])
-        below, not_above = (int(np.searchsorted(ordered, positives, side=side).sum()) for side in ("left", "right"))
-        return below, not_above - below
-    column = positives[:, None]
-    return int(np.count_nonzero((row < column) & negative)), int(np.count_nonzero((row == column) & negative))
+        ordered = np.sort(row)  # NaN comes last
+        left, right = (int(np.searchsorted(ordered, positives, side).sum()) for side in ("left", "right"))
+        return left, right
+    below = sum(int(np.count_nonzero(row < positive)) for positive in positives)
+    return below, sum(int(np.count_nonzero(row <= positive)) for positive in positives)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from omegaconf import MISSING
 
-from src.config.classifiers import TrainerConfig
-from src.config.setting import setting
+from src.config.classifiers import SearchConfig, TrainerConfig
+from src.config.setting import option, setting
 from src.errors import ConfigError
 
 if TYPE_CHECKING:  # --help needs none of them
@@ -53,7 +53,9 @@ class RecommenderConfig:
 
     name: str = setting(MISSING, "shown in tables and directory names")
     n_factors: int = setting(64, "f, size of an item vector", within="[1, inf)")
-    auc_holdout: float = setting(0.2, "share of the train items' interactions held out for the AUC", within="(0, 1)")
+    auc_holdout: float = setting(0.2, "share of the train items' interactions held out for the AUC", within="(0, 0.9]")
+    trials: list[dict[str, Any]] = option([], "settings that tuning tries first, each beside the schema's defaults")
+    search: dict[str, SearchConfig] = option({}, "where tuning searches")
 
     def build(self, trainer: TrainerConfig) -> Recommender:
         """The model; raises ``ConfigError`` for settings that do not fit together."""

@@ -16,7 +16,7 @@ from src.files import save_text
 from src.randomness import derive_seed
 from src.recommenders.auc import recommender_auc
 from src.recommenders.base import Recommender
-from src.recommenders.interactions import UserItem, build_user_item, hold_out
+from src.recommenders.interactions import UserItem, build_user_item
 from src.recommenders.run import dataset_dir, recommender_run
 from src.runs import Run, is_primary_process
 
@@ -50,8 +50,8 @@ def train_recommender(cfg: RecommenderTrainingConfig) -> tuple[Run, FoldData]:
 
 def _measure(cfg: RecommenderTrainingConfig, user_item: UserItem) -> dict[str, Any]:
     """Fit on the interactions that are not held out, and compute the AUC on the others."""
-    rng = np.random.default_rng(derive_seed(cfg.seed, "recommender hold-out"))
-    train, test = hold_out(user_item.matrix, cfg.recommender.auc_holdout, rng)
+    rest, chosen, test = user_item.split(cfg.fold, cfg.recommender.auc_holdout)
+    train = rest + chosen
     model = cfg.recommender.build(cfg.trainer)
     logger.info(
         "Fitting %s on %d of %d interactions for its AUC.", cfg.recommender.name, train.nnz, train.nnz + test.nnz

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from src.cf2label.out_of_fold import assign_folds, item_confidence, out_of_fold_probabilities
+from src.cf2label.out_of_fold import (
+    assign_folds,
+    item_confidence,
+    out_of_fold_probabilities,
+    warn_of_trivial_labels,
+)
 from src.config.cf2label import CF2LabelConfig
 from src.errors import DataError
 
@@ -123,3 +128,11 @@ def test_errors():
     vectors, targets, groups = planted(n_items=20)
     with pytest.raises(DataError, match="at least two labelled items"):
         out_of_fold_probabilities(vectors, targets, np.arange(20) < 2, groups, QUICK, 0)
+
+
+def test_a_label_that_all_items_have_is_warned_of(caplog):
+    targets = np.array([[1, 0, 1], [1, 1, 0]], np.float32)
+    warn_of_trivial_labels(targets[:, 1:], ["red", "blue"])
+    assert not caplog.messages
+    warn_of_trivial_labels(targets, ["toys", "red", "blue"])
+    assert "All 2 items have 'toys': an average precision of 1 for any prediction" in caplog.text

@@ -55,7 +55,7 @@ def test_new_images_get_the_test_stages_scores(pipeline, tmp_path):
     images = tmp_path / "new"
     images.mkdir()
     for item in predictions.item_id:
-        source = next(pipeline.raw_dir.rglob(items.loc[item, "image_path"]))
+        source = next(pipeline.raw_dir.rglob(items.loc[item, "image_paths"][0]))
         (images / f"{item}.png").write_bytes(source.read_bytes())
     labelled = pipeline.run("use_model", f"images={images}", f"top_k={len(predictions.labels)}")
     lines = map(json.loads, (tmp_path / labelled["results"] / "labels.jsonl").read_text().splitlines())

@@ -104,7 +104,7 @@ def test_bad_trials_are_pruned_but_not_the_first_ones(tmp_path):
 def test_a_method_that_says_nothing_of_where_to_search(tmp_path):
     with pytest.raises(ConfigError, match="does not say where to search"):
         search(config(search={}), tmp_path / "a.sqlite", Attempts())
-    with pytest.raises(ConfigError, match=r"method.search.alpha should have low and high, or choices"):
+    with pytest.raises(ConfigError, match=r"search\.alpha should have low and high, or choices"):
         search(config(search={"alpha": SearchConfig(low=1.0)}), tmp_path / "a.sqlite", Attempts())
 
 

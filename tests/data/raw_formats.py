@@ -28,7 +28,8 @@ def read_source(cfg: Any) -> RawTables:
     with tempfile.TemporaryDirectory() as folder, open_engine(source.raw_files(cfg), Path(folder)) as engine:
         raw = source.read(cfg, engine)
         rows = [] if raw.interactions is None else raw.interactions.fetchall()
-    return replace(raw, interactions=pd.DataFrame(rows, columns=["user_id", "item_id"], dtype=object))
+        columns = ["user_id", "item_id"] if raw.interactions is None else raw.interactions.columns
+    return replace(raw, interactions=pd.DataFrame(rows, columns=columns, dtype=object))
 
 
 def clean(raw: RawTables, least: int = 1) -> tuple[list[list[str]], dict[str, int]]:

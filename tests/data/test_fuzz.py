@@ -67,18 +67,18 @@ def check_contract(cfg):
     except UserError:
         return False
     assert items["item_id"].is_unique
-    for item, path, labels, *_ in raw.items.itertuples(index=False):
+    for item, paths, labels, *_ in raw.items.itertuples(index=False):
         assert isinstance(item, str)
-        assert path is None or isinstance(path, str) or path != path
+        assert all(isinstance(path, str) for path in paths)
         assert labels is None or (labels == sorted(set(labels)) and "" not in labels)
         "".join([item, *(labels or ())]).encode()  # half a character could not be saved
-    named = {tuple(pair) for pair in raw.interactions.itertuples(index=False)}
+    named = {tuple(pair) for pair in raw.interactions[["user_id", "item_id"]].itertuples(index=False)}
     assert pairs == sorted(map(list, {pair for pair in named if pair[0] and pair[1] in set(items["item_id"])}))
     assert all(
         url.startswith(("http://", "https://")) and downloaded_path(url) == k for k, url in raw.image_urls.items()
     )
     assert all(isinstance(count, int) and count >= 0 for count in raw.dropped.values())
-    items, _ = merge_rare_labels(items.assign(image_path="x"), 2, cfg.label_levels)
+    items, _ = merge_rare_labels(items.assign(image_paths=[["x"]] * len(items)), 2, cfg.label_levels)
     try:
         filter_labels(items, 1)
     except UserError:

@@ -157,7 +157,13 @@ def test_hostile_film_ids(ending, tmp_path, prepare):
     prepared, report = prepare(cfg)
     items = pd.read_parquet(prepared / "items.parquet")
     assert items["item_id"].tolist() == sorted(ids)
-    assert items.loc[items["image_path"].notna(), "item_id"].tolist() == ["-rf", "Case", "a b", "case", "Ünïcødé 😀"]
+    assert items.loc[items["image_paths"].str.len() > 0, "item_id"].tolist() == [
+        "-rf",
+        "Case",
+        "a b",
+        "case",
+        "Ünïcødé 😀",
+    ]
     leaving = report["images"]["refused"]["path leaves images_dir"]["examples"]
     assert leaving == ["../../x", "/etc/passwd", "x/../../y"]
     assert [item for _, item in read_pairs(prepared)] == sorted(ids)
@@ -203,7 +209,6 @@ def peak_megabytes():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_decompression_bombs(tmp_path):
     cfg = TabularConfig(name="x", raw_dir=str(tmp_path), images_dir=str(tmp_path), store_size=16)
     bomb, picture = zeros(100), zlib.compress(bytes(32 * (1 + 40 * 3)))
@@ -222,7 +227,7 @@ def test_decompression_bombs(tmp_path):
     for kind in (b"zTXt", b"iCCP"):  # text and colour profile are compressed too
         content = b"k\0\0" + bomb
         chunk = struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-        assert outcome(png(40, 32, picture, chunk)) == "image is truncated or damaged"
+        assert outcome(png(40, 32, picture, chunk)) == (16, 20, 3)  # neither is unpacked
     assert outcome(png(40, 32, bomb)) == (16, 20, 3)  # more data than the size needs is never unpacked
     assert peak_megabytes() - before < 60
 

@@ -81,3 +81,14 @@ def test_empty_cells_may_mean_that_there_is_no_label(fresh):
     table.to_csv(fresh.raw_dir / "items.csv", index=False)
     assert fresh.run("prepare_dataset")["labelled_items"] == 110
     assert fresh.run("prepare_dataset", "dataset.empty_is_none=true")["labelled_items"] == 120
+
+
+def test_items_in_one_group_are_said(fresh, caplog):
+    table = pd.read_csv(fresh.raw_dir / "items.csv")
+    table.assign(shop="one").to_csv(fresh.raw_dir / "items.csv", index=False)
+    fresh.run("prepare_dataset", "dataset.group_column=shop")
+    assert (
+        "Fold(s) 0, 1, 2, 3, 4, 5 have no train, validation or test items: 120 items lie in 1 group(s)" in caplog.text
+    )
+    with pytest.raises(DataError, match="at label ratio 1; label more items, or let image_group"):
+        fresh.classify("image_only", "dataset.group_column=shop")

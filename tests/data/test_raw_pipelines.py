@@ -74,7 +74,7 @@ def test_amazon(tmp_path):
         "GAME2": [],
         "TOP": [],
     }
-    assert items["image_path"].dropna().to_dict() == {
+    assert items["image_paths"].str[0].dropna().to_dict() == {
         "0000031852": downloaded_path(TUTU_URL),
         "DOLL1": downloaded_path(DOLLS_URL),
         "DOLL2": downloaded_path(DOLLS_URL),
@@ -133,7 +133,7 @@ def test_movielens(movies, ratings, ending, tmp_path):
     page = {"dat": "6", "csv": "12"}[ending]
     Path(cfg.images_dir, f"{page}.jpg").write_text("<html>404</html>")
     report, labels, items, pairs = prepare(cfg, tmp_path)
-    assert items["image_path"].dropna().to_dict() == {film: f"{film}.jpg" for film in [*films, "8606"]}
+    assert items["image_paths"].str[0].dropna().to_dict() == {film: f"{film}.jpg" for film in [*films, "8606"]}
     assert report["images"]["refused"]["file is not an image of a known format"] == {"count": 1, "examples": [page]}
     assert report["dropped"]["interactions_with_an_unknown_item"] == 1  # 404
     if ending == "dat":
@@ -169,7 +169,7 @@ def test_pinterest(tmp_path):
     write_image(cfg.images_dir, downloaded_path(P3_URL), 200, format="JPEG")
     report, labels, items, pairs = prepare(cfg, tmp_path)
     assert labels == {"p1": ["animals"], "p2": ["animals"], "p3": ["cars"], "p4": None, "p6": []}  # design: no image
-    assert items["image_path"].dropna().index.tolist() == ["p1", "p3", "p4"]
+    assert items["image_paths"].str[0].dropna().index.tolist() == ["p1", "p3", "p4"]
     assert items.loc["p1", "image_group"] == items.loc["p4", "image_group"]
     assert pairs == [
         ["u1", "p1"], ["u1", "p2"], ["u1", "p3"], ["u1", "p4"], ["u2", "p1"], ["u2", "p2"], ["u2", "p3"], ["u2", "p4"],
@@ -180,7 +180,7 @@ def test_pinterest(tmp_path):
     assert report["notes"]["pins_whose_majority_is_a_tie"] == 1
     assert report["items_per_label"] == {"animals": 1, "cars": 1}
     text = (tmp_path / "outputs" / "pinterest" / "prepared" / "report.md").read_text()
-    assert "- pins whose majority is a tie: 1" in text
+    assert "pins_whose_majority_is_a_tie: 1" in text
 
 
 FORMATS = {
@@ -207,8 +207,8 @@ def test_the_tiny_dataset_is_the_same_in_every_format(name, tmp_path):
     original = tmp_path / "outputs" / "tiny" / "prepared"
     expected = pd.read_parquet(original / "items.parquet").set_index("item_id")
     assert len(expected) == 40
-    assert items["image_path"].notna().all()
-    pd.testing.assert_frame_equal(items.drop(columns="image_path"), expected.drop(columns="image_path"))
+    assert (items["image_paths"].str.len() == 1).all()
+    pd.testing.assert_frame_equal(items.drop(columns="image_paths"), expected.drop(columns="image_paths"))
     assert pairs == read_pairs(original)
     assert report["statistics"] == json.loads((original / "report.json").read_text())["statistics"]
 

@@ -1,6 +1,7 @@
 """Exported models give the scores of the run, without this project."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import onnxruntime
 import pandas as pd
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -29,7 +31,7 @@ def test_the_onnx_models_scores_and_probabilities_are_the_runs(trained, tmp_path
     predictions = Predictions.load(run.directory / "predictions.npz")
     probabilities = calibration_of(run, 64).probabilities(predictions.scores)
     items = pd.read_parquet(trained.outputs_dir / "tiny" / "prepared" / "items.parquet").set_index("item_id")
-    sources = [next(trained.raw_dir.rglob(items.loc[item, "image_path"])) for item in predictions.item_id]
+    sources = [next(trained.raw_dir.rglob(items.loc[item, "image_paths"][0])) for item in predictions.item_id]
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({HEAVY!r})); sys.path.insert(0, {str(folder)!r}); import json; "
         "from label_images import Labeller; labeller = Labeller(); "
@@ -44,7 +46,7 @@ def test_the_onnx_models_scores_and_probabilities_are_the_runs(trained, tmp_path
     assert [row["labels"] for row in rows] == [
         [label for label, p, t in zip(predictions.labels, row, thresholds, strict=True) if p >= t] for row in found
     ]
-    assert "none.png" in failed["error"]
+    assert failed == {"image": str(tmp_path / "none.png"), "error": "file is missing, or no regular file"}
     shutil.copytree(sources[0].parent, tmp_path / "images" / "within")
     answer = subprocess.run(
         [sys.executable, folder / "label_images.py", tmp_path / "images"], capture_output=True, text=True, check=True
@@ -80,11 +82,43 @@ def test_the_torch_program_and_the_weights(trained, tmp_path):
     assert int(answer.stdout) == expected.shape[1]
     program = torch.export.load(folder / "model.pt2").module()
     np.testing.assert_allclose(program(torch.from_numpy(images))[0].detach().numpy(), expected, atol=1e-5)
-    weights = load_file(Path(trained.run("use_model", "export=safetensors")["results"]) / "model.safetensors")
-    network = run.network
-    assert not any(name.startswith("cf_head") for name in weights)
-    for name, value in weights.items():
-        assert torch.equal(value, network.state_dict()[name])
+
+
+@pytest.mark.slow
+def test_timm_loads_the_backbone_from_the_folder_alone(trained, tmp_path):
+    run = FinishedRun.choose(trained.outputs_dir / "tiny", "main", None)
+    folder = Path(trained.run("use_model", "export=safetensors")["results"])
+    assert {path.name for path in folder.iterdir()} == {
+        *("README.md", "config.json", "heads.safetensors", "model.json", "model.safetensors")
+    }
+    images = np.random.default_rng(0).random((3, 3, 24, 24), dtype=np.float32)
+    np.save(tmp_path / "images.npy", images)
+    code = (
+        "import sys; sys.modules['src'] = None; import numpy, timm, torch; folder, path = sys.argv[1:]; "
+        "model = timm.create_model('local-dir:' + folder, pretrained=True).eval(); "
+        "data = timm.data.resolve_model_data_config(model); "
+        "mean, std = (torch.tensor(data[name]).view(3, 1, 1) for name in ('mean', 'std')); "
+        "images = torch.from_numpy(numpy.load(path + '/images.npy')); "
+        "numpy.save(path + '/features.npy', model((images - mean) / std).detach().numpy()); "
+        "print(data['input_size'], data['crop_pct'])"
+    )
+    command, offline = [sys.executable, "-c", code, folder, tmp_path], os.environ | {"HF_HUB_OFFLINE": "1"}
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300, env=offline, cwd=tmp_path)
+    assert answer.stdout.strip() == f"(3, 24, 24) {run.definition['settings']['eval_crop']}"
+    with torch.inference_mode():
+        expected = run.network.image_features(torch.from_numpy(images)).numpy()
+    np.testing.assert_allclose(np.load(tmp_path / "features.npy"), expected, atol=1e-5)
+    heads = load_file(folder / "heads.safetensors")
+    assert {name for name in run.network.heads.state_dict() if not name.startswith("cf_")} == set(heads)
+    assert all(torch.equal(value, run.network.heads.state_dict()[name]) for name, value in heads.items())
+    card = ModelCard.load(folder / "README.md")
+    assert (card.data.library_name, card.data.license) == ("timm", "other")
+    assert card.data.eval_results[0].metric_value == round(run_metrics(run)["val_mAP"], 4)
+    assert "# tiny: mtl_uniform on test_resnet" in card.text
+
+
+def run_metrics(run):
+    return json.loads((run.directory / "metrics.json").read_text())
 
 
 def test_an_unknown_format_is_answered_with_the_known_ones(trained):

@@ -36,7 +36,7 @@ def test_the_test_sets_images_get_the_test_stages_scores(trained, tmp_path):
     items = pd.read_parquet(trained.outputs_dir / "tiny" / "prepared" / "items.parquet").set_index("item_id")
     (tmp_path / "new" / "below").mkdir(parents=True)
     for place, item in enumerate(predictions.item_id):
-        source = next(trained.raw_dir.rglob(items.loc[item, "image_path"]))
+        source = next(trained.raw_dir.rglob(items.loc[item, "image_paths"][0]))
         folder = tmp_path / "new" / ("below" if place % 2 else "")
         (folder / f"{item}{source.suffix}").write_bytes(source.read_bytes())
     metrics, table, lines, folder = label(trained, tmp_path / "new", "top_k=2", "features=true", "batch_size=7")

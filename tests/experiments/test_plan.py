@@ -86,3 +86,16 @@ def test_every_experiment_and_every_dataset_can_be_planned():
 def test_bad_lists(arguments, message):
     with pytest.raises(ConfigError, match=message):
         compose_experiment(arguments)
+
+
+def test_cf_models_are_compared_with_and_without_the_interactions_of_held_out_items():
+    (step,) = steps_of("experiment=table3", "folds=[0]", "recommenders=[bpr]")
+    assert [cell.config.leaks for cell in step.cells] == [[], ["held_out_interactions"]]
+    assert "leaks=[],['held_out_interactions']" in step.arguments
+    (step,) = steps_of("experiment=table3", "folds=[0]", "recommenders=[bpr]", "all_interactions=false")
+    assert [cell.config.leaks for cell in step.cells] == [[]]
+
+
+def test_cf_models_are_tuned_and_leave_no_runs():
+    (step,) = steps_of("experiment=tune_cf", "recommenders=[bpr,vae]")
+    assert [(cell.config.tune, cell.config.seed, cell.runs(None)) for cell in step.cells] == [(True, 100, [])] * 2

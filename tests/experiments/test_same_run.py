@@ -37,4 +37,6 @@ def test_a_datasets_preset_is_found_unless_another_is_named(dataset):
 
 def test_without_a_dataset_the_defaults_preset_is_found():
     assert with_preset(["epochs=1", "-m"]) == ["preset=emoji", "epochs=1", "-m"]
+    assert with_preset(["--multirun", "seed=1,2"]) == ["--multirun", "preset=emoji", "seed=1,2"]
+    assert with_preset(["-m"]) == ["-m", "preset=emoji"]
     assert with_preset(["dataset=tabular"]) == ["dataset=tabular"]

@@ -53,7 +53,7 @@ def write_prepared(outputs: Path, name="tiny", n_items=240, n_blocks=3, interact
     items = pd.DataFrame(
         {
             "item_id": ids,
-            "image_path": [None if index in context else f"{index}.jpg" for index in range(n_items)],
+            "image_paths": [[] if index in context else [f"{index}.jpg"] for index in range(n_items)],
             "labels": [[f"block{index % n_blocks}"] for index in range(n_items)],
             "values": None,
             "image_group": [f"g{index // n_blocks}" for index in range(n_items)],

@@ -52,18 +52,15 @@ def test_no_user_to_score_is_an_error():
         recommender_auc(fixed(np.zeros((2, 3))), train, test)
 
 
-def test_scores_that_are_not_finite_are_an_error():
-    train, test = csr([[1, 0, 0], [0, 1, 1]]), csr([[0, 1, 0], [1, 0, 0]])
+@pytest.mark.parametrize("where", [np.s_[:], np.s_[2], np.s_[:, 0], np.s_[:, 3]], ids=["all", "user", "item", "absent"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_user_or_an_item_whose_scores_are_not_finite_is_an_error(where, value):
+    train, test = csr([[1, 0, 0, 0], [0, 1, 1, 0], [0, 1, 0, 0]]), csr([[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0]])
+    scores = np.zeros((3, 4), np.float32)
+    recommender_auc(fixed(scores), train, test)
+    scores[where] = value
     with pytest.raises(DataError, match="should be finite"):
-        recommender_auc(fixed(np.full((2, 3), np.nan)), train, test)
-
-
-def test_scores_of_the_caller_are_left_alone():
-    train, test = csr([[1, 0, 0], [0, 1, 1]]), csr([[0, 1, 0], [0, 0, 0]])
-    scores = np.arange(6, dtype=np.float32).reshape(2, 3)
-    before = scores.copy()
-    recommender_auc(lambda users: scores[: len(users)], train, test)
-    np.testing.assert_array_equal(scores, before)
+        recommender_auc(fixed(scores), train, test)
 
 
 @pytest.mark.parametrize("sort_above", [0, 8, 10**6])
@@ -73,13 +70,16 @@ def test_chunks_and_sorting_do_not_matter(monkeypatch, sort_above, chunk_element
     filled = rng.random((50, 40))
     train, test = csr(filled < 0.2), csr((filled >= 0.2) & (filled < 0.5))
     scores = rng.integers(0, 6, (50, 40))
-    expected = []
+    strict, tied = [], []
     for user in range(50):
         positive, negative = scores[user][test[user].indices], scores[user][filled[user] >= 0.5]
-        expected.append((positive[:, None] > negative).mean() + 0.5 * (positive[:, None] == negative).mean())
+        strict.append((positive[:, None] > negative).mean())
+        tied.append((positive[:, None] == negative).mean())
     monkeypatch.setattr(auc_module, "SORT_ABOVE", sort_above)
     result = recommender_auc(fixed(scores), train, test, chunk_elements=chunk_elements)
-    assert result.half_credit == pytest.approx(np.mean(expected), abs=1e-12)
+    assert result.strict == pytest.approx(np.mean(strict), abs=1e-12)
+    assert result.half_credit == pytest.approx(np.mean(strict) + 0.5 * np.mean(tied), abs=1e-12)
+    assert np.mean(tied) > 0.1
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -96,6 +96,7 @@ def test_equals_cornac(ties):
     held = split.test_set.csr_matrix
     test = sparse.csr_matrix((held.data, held.indices, held.indptr), shape=(held.shape[0], held.shape[1]))
     test.resize(shape)
-    result = recommender_auc(lambda users: np.stack([model.score(user) for user in users]), train, test)
+    scores = np.stack([model.score(user) for user in range(shape[0])])
+    result = recommender_auc(fixed(scores), train, test)
     assert result.strict == pytest.approx(expected, abs=1e-12)
     assert (result.half_credit > result.strict) == ties

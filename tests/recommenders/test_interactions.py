@@ -45,3 +45,29 @@ def test_rows_of_users_in_any_order():
     for position, user in enumerate(users):
         assert items[offsets[position] : offsets[position + 1]].tolist() == matrix[user].indices.tolist()
     assert count_users(matrix).sum() == matrix.nnz
+
+
+def test_what_chooses_settings_is_reported_by_no_fold_and_reports_move_from_fold_to_fold():
+    rng = np.random.default_rng(0)
+    pairs = {"user_idx": rng.integers(0, 400, 9000), "item_idx": rng.integers(0, 200, 9000)}
+    table = pd.DataFrame(pairs, dtype=np.int32)
+    whole = build_user_item(table, np.arange(200).astype(str))
+    splits = [whole.split(fold, 0.2) for fold in range(6)]
+    for rest, chosen, reported in splits:
+        assert ((rest + chosen + reported) != whole.matrix).nnz == 0
+        assert (chosen != splits[0][1]).nnz == 0
+        assert reported.nnz / whole.matrix.nnz == pytest.approx(0.2, abs=0.02)
+        assert chosen.nnz / whole.matrix.nnz == pytest.approx(0.08, abs=0.02)
+    overlap = [splits[0][2].multiply(other[2]).nnz / whole.matrix.nnz for other in splits[1:]]
+    assert overlap[0] < 0.08
+    assert overlap[1:] == [0, 0, 0, 0]
+
+
+def test_an_interaction_keeps_its_place_whatever_other_items_there_are():
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"user_idx": rng.integers(0, 50, 900), "item_idx": rng.integers(0, 40, 900)}, dtype=np.int32)
+    names = np.array([f"i{index}" for index in range(40)])
+    whole, part = build_user_item(table, names), build_user_item(table[table["item_idx"] % 3 > 0], names)
+    expected = whole.matrix[:, np.arange(40) % 3 > 0].nnz
+    assert part.matrix.nnz == expected == len(part.place)
+    assert set(part.place) < set(whole.place)

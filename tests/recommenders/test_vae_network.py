@@ -11,7 +11,7 @@ from src.recommenders.interactions import hold_out
 from src.recommenders.models.vae import VAEConfig, VAERecommender
 from src.recommenders.vae import network as vae_module
 from src.recommenders.vae.network import VAE, MultinomialLoss, kl_divergence, sample_items
-from src.recommenders.vae.training import UserBatches, VAEModule
+from src.recommenders.vae.training import UserBatches
 from tests.recommenders.planted import block_matrix
 
 TRAINER = TrainerConfig(accelerator="cpu", progress_bar=False)
@@ -141,20 +141,6 @@ def test_learns_planted_blocks_and_repeats_itself():
     # Two thirds of the items are of other blocks: a model that knows only blocks reaches (2/3 + 1/3 * 1/2) and more.
     assert recommender_auc(fitted[0].user_scores, train, test).strict > 0.8
     assert fitted[0].curve[-1]["train/loss"] < fitted[0].curve[0]["train/loss"]
-
-
-def test_averaged_vectors_are_the_mean_of_the_last_steps(monkeypatch):
-    snapshots = []
-
-    def keep(module, *_):
-        snapshots.append(module.vae.item_vectors.detach().clone())
-
-    monkeypatch.setattr(VAEModule, "on_train_batch_end", keep)
-    model = VAERecommender(VAEConfig(n_factors=8, max_steps=40, batch_size=64, averaged_share=0.5), TRAINER)
-    model.fit(block_matrix(), 0)
-    late = torch.stack([snapshots[step] for step in (20, 25, 30, 35)])
-    np.testing.assert_allclose(model.item_factors().vectors, late.mean(0).numpy(), rtol=1e-4, atol=1e-6)
-    assert not np.allclose(model.item_factors().vectors, snapshots[-1].numpy(), rtol=1e-4)
 
 
 def test_without_item_bias_the_exported_bias_is_zero():

@@ -21,12 +21,15 @@ class EvaluationBatches(Dataset):
     """Fixed batches for evaluation; each of n devices gets every n-th batch, padded with index -1.
 
     A batch holds ``inputs``, centre crops uint8 [b, 3, S, S] or frozen features [b, V, F], and ``index`` [b] int64, the
-    position in ``rows`` or -1.
+    position of each image's item or -1.
     """
 
-    def __init__(self, inputs: Inputs, rows: np.ndarray, batch_size: int, rank: int = 0, n_ranks: int = 1) -> None:
-        """Evaluate on the store's images in ``rows`` [n]."""
-        self._inputs, self._rows, self.batch_size = inputs, rows, batch_size
+    def __init__(
+        self, inputs: Inputs, images: tuple[np.ndarray, np.ndarray], batch_size: int, rank: int = 0, n_ranks: int = 1
+    ) -> None:
+        """Evaluate on the store's images ``images``, as ``images_of`` has them."""
+        (rows, self._item), self._inputs, self.batch_size = images, inputs, batch_size
+        self._rows = rows
         n_batches = math.ceil(len(rows) / (batch_size * n_ranks)) * n_ranks
         padded = np.full(n_batches * batch_size, -1)
         padded[: len(rows)] = np.arange(len(rows))
@@ -39,7 +42,8 @@ class EvaluationBatches(Dataset):
         """One batch without padding; a batch of padding alone keeps one image."""
         index = self._index[batch]
         index = index[index >= 0] if (index >= 0).any() else index[:1]
-        return {"inputs": self._inputs(self._rows[np.maximum(index, 0)]), "index": torch.from_numpy(index)}
+        item = np.where(index < 0, -1, self._item[index])
+        return {"inputs": self._inputs(self._rows[np.maximum(index, 0)]), "index": torch.from_numpy(item)}
 
 
 @dataclass(frozen=True)
@@ -68,14 +72,22 @@ def batch_loader(batches: Dataset, *, sampler: Sampler[int] | None = None, num_w
     )
 
 
+def average(logits: Tensor, index: Tensor, n_items: int) -> Tensor:
+    """Mean logits of each item's images, [n_items, N], where ``index`` [n] is the place of each image's item."""
+    total = torch.zeros(n_items, logits.shape[1], device=logits.device).index_add_(0, index, logits)
+    return total / torch.bincount(index, minlength=n_items).clamp(min=1)[:, None]
+
+
 def predict_scores(
     network: MultitaskNetwork, batches: EvaluationBatches, device: torch.device, num_workers: int = 0
 ) -> np.ndarray:
-    """Class probabilities, or numbers, of all images of ``batches``, in their order, [n, N] float32."""
+    """Class probabilities, or numbers, of all items of ``batches``, in their order, [n, N] float32."""
     network = network.to(device).to(memory_format=torch.channels_last).eval()
-    scores = []
+    logits, index = [], []
     with torch.inference_mode():
         for batch in batch_loader(batches, num_workers=num_workers):
-            logits = network.logits(batch["inputs"].to(device))
-            scores.append(network.heads.scores(logits).float().cpu().numpy())
-    return np.concatenate(scores)
+            logits.append(network.logits(batch["inputs"].to(device)).float())
+            index.append(batch["index"].to(device))
+        places = torch.cat(index)
+        mean = average(torch.cat(logits)[places >= 0], places[places >= 0], int(places.max()) + 1)
+        return network.heads.scores(mean).float().cpu().numpy()

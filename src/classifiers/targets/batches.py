@@ -66,8 +66,11 @@ class TrainingBatches(Dataset):
 
     def _draw(self, items: np.ndarray, step: int, part: str) -> Tensor:
         """Inputs of this device's share of ``items``; random numbers are drawn for all of them."""
+        rows, n_images = self._inputs.image_row[items], self._inputs.n_images[items]
+        if (n_images > 1).any():  # one of each item's images
+            rows = rows + np.random.default_rng(derive_seed(self._seed, "image", part, step)).integers(n_images)
         generator = torch.Generator().manual_seed(derive_seed(self._seed, "crop", part, step))
-        return self._source(self._inputs.image_row[items], generator, self._shard)
+        return self._source(rows, generator, self._shard)
 
 
 @dataclass(frozen=True)

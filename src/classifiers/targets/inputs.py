@@ -31,7 +31,8 @@ class TrainingInputs:
 
     Attributes:
         item_id: [n] str.
-        image_row: Row in the image store, [n] int64.
+        image_row: First row of the item's images in the store, [n] int64.
+        n_images: How many there are, [n] int64.
         labelled: Whether the item's labels are known and kept by the label ratio, [n] bool.
         targets: Label targets, hard or soft, [n, N] float32.
         target_weight: How much ``targets`` counts, [n] float32: 0 where neither labels nor soft labels exist.
@@ -44,13 +45,14 @@ class TrainingInputs:
             None for classes.
         cf_scale: Mean and deviation by which ``cf_target`` was standardised, [2, f] float32 (0 and 1: it was not);
             None without vectors of a CF model.
-        val_row: Rows of the validation images in the store, [m] int64.
+        val_images: Rows of the validation images in the store and places of their items, as ``images_of`` has them.
         val_targets: Their labels, [m, N] uint8.
         counts: What was used and left out, for the metrics file.
     """
 
     item_id: np.ndarray
     image_row: np.ndarray
+    n_images: np.ndarray
     labelled: np.ndarray
     targets: Tensor
     target_weight: Tensor
@@ -59,7 +61,7 @@ class TrainingInputs:
     confidence: Tensor
     nearest: np.ndarray
     positive_weight: Tensor
-    val_row: np.ndarray
+    val_images: tuple[np.ndarray, np.ndarray]
     val_targets: np.ndarray
     target_scale: Tensor | None
     cf_scale: Tensor | None
@@ -85,7 +87,9 @@ def build_inputs(cfg: ClassifierTrainingConfig, fold: FoldData, store: ImageStor
     val = val[val["labels"].notna()]
     if not labelled.any() or val.empty:
         what = "validation item has known labels" if labelled.any() else "train item is labelled"
-        raise DataError(f"No {what} in fold {cfg.fold} at label ratio {cfg.label_ratio:g}; raise the label ratio.")
+        how = "label more items, or let image_group (report.json counts the groups) join fewer of them"
+        how = how if labelled.any() or cfg.label_ratio == 1 else "raise the label ratio"
+        raise DataError(f"No {what} in fold {cfg.fold} at label ratio {cfg.label_ratio:g}; {how}.")
     if needs.soft_labels or needs.confidence:
         fold.require_classes(f"method={cfg.method.name}")
     hard, val_targets, scale = TASKS[fold.task].targets(fold, train, val, labelled)
@@ -98,6 +102,7 @@ def build_inputs(cfg: ClassifierTrainingConfig, fold: FoldData, store: ImageStor
     no_positives = [name for name, weight in zip(fold.label_names, positive_weight, strict=True) if weight == 0]
     if no_positives:
         logger.warning("%d classes have no labelled positive in training and get weight 0.", len(no_positives))
+    first, n_images = store.ranges(train["item_id"])
     has_cf_target = np.zeros(len(train), dtype=bool) if vectors is None else vectors.present
     counts = {
         "n_train": len(train),
@@ -110,7 +115,8 @@ def build_inputs(cfg: ClassifierTrainingConfig, fold: FoldData, store: ImageStor
     }
     return TrainingInputs(
         item_id=train["item_id"].to_numpy().astype(np.str_),
-        image_row=store.rows(train["item_id"].to_numpy()),
+        image_row=first,
+        n_images=n_images,
         labelled=labelled,
         targets=torch.from_numpy(targets),
         target_weight=torch.from_numpy(target_weight),
@@ -119,7 +125,7 @@ def build_inputs(cfg: ClassifierTrainingConfig, fold: FoldData, store: ImageStor
         confidence=torch.from_numpy(_confidence(cfg, fold, train, vectors)),
         nearest=_nearest(cfg, vectors, len(train)),
         positive_weight=positive_weight,
-        val_row=store.rows(val["item_id"].to_numpy()),
+        val_images=store.images_of(val["item_id"]),
         val_targets=val_targets,
         target_scale=scale,
         cf_scale=cf_scale,

@@ -78,7 +78,7 @@ def fine_tune(
     checkpoints.drop_previous(run.directory)
     best = checkpoints.load_checkpoint(run.directory / checkpoints.BEST)
     network.float().load_state_dict(checkpoints.network_state(best, definition))
-    batches = EvaluationBatches(val_inputs, inputs.val_row, 2 * cfg.batch_size)
+    batches = EvaluationBatches(val_inputs, inputs.val_images, 2 * cfg.batch_size)
     scores = predict_scores(network, batches, module.device)
     return {**task.metrics(fold.label_names, inputs.val_targets, scores, inputs.target_scale), **inputs.counts}
 
@@ -92,7 +92,7 @@ def _build(
     settings: Any = {"hidden_size": cfg.hidden_size, "dropout": cfg.dropout, "seed": cfg.seed}
     if cfg.features == FROZEN:
         features = FrozenFeatures.of(features_run(cfg, fold), cfg, store)
-        scales = scales._replace(features=features.scale(inputs.image_row))
+        scales = scales._replace(features=features.scale(store.images_of(inputs.item_id)[0]))
         heads = Heads(features.array.shape[2], n_targets, cf_size, scales=scales, **settings)
         return MultitaskNetwork(None, heads, cfg.views), features.random_views, features.views
     image_features = ImageFeatures(cfg.backbone, cfg.image_size, cfg.seed)
@@ -154,7 +154,7 @@ def _fit(
     if cfg.batch_size % n_ranks:
         raise ConfigError(f"batch_size {cfg.batch_size} should be a multiple of the {n_ranks} devices.")
     train_batches = TrainingBatches(cfg, inputs, train_source, rank, n_ranks)
-    val_batches = EvaluationBatches(val_inputs, inputs.val_row, 2 * cfg.batch_size, rank, n_ranks)
+    val_batches = EvaluationBatches(val_inputs, inputs.val_images, 2 * cfg.batch_size, rank, n_ranks)
     sampler = StepSampler(module.steps_per_epoch, lambda: trainer.global_step)
     try:
         trainer.fit(

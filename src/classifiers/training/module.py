@@ -9,6 +9,7 @@ from torch import Tensor
 
 from src.classifiers.losses import reconstruction_loss, triplet_loss
 from src.classifiers.models.checkpoints import check_definition
+from src.classifiers.models.evaluation_batches import average
 from src.classifiers.models.network import MultitaskNetwork
 from src.classifiers.targets.inputs import TrainingInputs
 from src.classifiers.task import Task
@@ -108,8 +109,7 @@ class MultitaskModule(lightning.LightningModule):
         logits = gather(torch.cat([logits for logits, _ in self._val])).reshape(-1, n_classes)
         index = gather(torch.cat([index for _, index in self._val])).reshape(-1)
         self._val = []
-        scores = torch.zeros(len(self._inputs.val_targets), n_classes, device=logits.device)
-        scores[index[index >= 0]] = logits[index >= 0]
+        scores = average(logits[index >= 0], index[index >= 0], len(self._inputs.val_targets))
         targets = torch.from_numpy(self._inputs.val_targets).to(scores)
         loss = self._task.loss(scores, targets, self.positive_weight).mean().item()
         self._val_metrics, value = self._task.validate(self._inputs.val_targets, scores.cpu().numpy(), loss)

@@ -30,7 +30,7 @@ from src.machine import map_in_order
 
 logger = logging.getLogger(__name__)
 
-FILE_ADDRESS = re.compile(r"https?://[^?#\s]+/([A-Za-z0-9][\w.-]*)([?#].*)?", re.ASCII)
+FILE_ADDRESS = re.compile(r"https?://[^?#\s\[\]]+/([A-Za-z0-9][\w.-]*)([?#].*)?", re.ASCII)
 UNPACKING = ".unpack."  # begins the name of the folder where an archive is unpacked
 
 
@@ -45,6 +45,8 @@ def download_dataset(dataset: DatasetConfig, cfg: DownloadConfig) -> None:
         DataError: A raw file cannot be obtained, or has to be obtained by hand.
     """
     raw_dir = Path(dataset.raw_dir)
+    if "://" in str(dataset.images_dir):
+        raise ConfigError(f"download=true writes to a folder, but dataset.images_dir is {dataset.images_dir}.")
     raw_files = name_files(dataset.raw_urls)
     raw_dir.mkdir(parents=True, exist_ok=True)
     with FileLock(raw_dir / f"{RECORDS_FILE}.lock"), open_session(cfg) as session:

@@ -4,6 +4,7 @@ Safe on hostile files: only raster formats are opened, and sizes are checked bef
 NumPy alone, since an exported model carries a copy of this file.
 """
 
+import contextlib
 import io
 import math
 from typing import Protocol
@@ -12,8 +13,10 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 Image.init()  # registers all formats; without it PIL knows only those it has met
+Image.MAX_IMAGE_PIXELS = None  # Limits say how many there may be
 ALLOWED = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM")  # none that runs another program
 FORMATS = tuple(name for name in ALLOWED if name in Image.OPEN)
+PNG, NOTES = b"\x89PNG\r\n\x1a\n", (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
 DRAFT_FACTOR = 2  # a JPEG is decoded at the smallest size that still has this many times the wanted pixels
 
 
@@ -38,7 +41,8 @@ def decode_image(content: bytes, limits: Limits) -> tuple[Image.Image, tuple[int
     if not content:
         raise RefusedImageError("file is empty")
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(_without_notes(content)), formats=FORMATS) as image:
+            upright: Image.Image = image
             size = width, height = image.size
             if width * height > limits.max_image_pixels:
                 raise RefusedImageError("image has too many pixels")
@@ -46,16 +50,28 @@ def decode_image(content: bytes, limits: Limits) -> tuple[Image.Image, tuple[int
                 raise RefusedImageError("image is too small")
             if image.format == "JPEG":
                 image.draft(None, (DRAFT_FACTOR * limits.store_size, DRAFT_FACTOR * limits.store_size))
-            upright = ImageOps.exif_transpose(image)  # decodes
+            image.load()
+            with contextlib.suppress(Exception):  # of damaged metadata, which the pixels do without
+                upright = ImageOps.exif_transpose(image)
     except RefusedImageError:
         raise
     except UnidentifiedImageError as error:
         raise RefusedImageError("file is not an image of a known format") from error
-    except Image.DecompressionBombError as error:
-        raise RefusedImageError("image has too many pixels") from error
     except Exception as error:  # decoders raise many kinds on damaged files; the conversion is left out on purpose
         raise RefusedImageError("image is truncated or damaged") from error
     return to_rgb(upright), size
+
+
+def _without_notes(content: bytes) -> bytes:
+    """A PNG without its texts and colour profile, which Pillow refuses to read when they are large; else as it is."""
+    kept, place = [content[: len(PNG)]], len(PNG)
+    if kept[0] != PNG:
+        return content
+    while place < len(content):
+        end = place + 12 + int.from_bytes(content[place : place + 4])
+        kept += [content[place:end]] if content[place + 4 : place + 8] not in NOTES else []
+        place = end
+    return b"".join(kept)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -35,9 +35,13 @@ def load_batches(
 
     def decode(path: Path) -> np.ndarray | str:
         try:
+            if not path.is_file():  # reading a pipe would wait for ever
+                return "file is missing, or no regular file"
             return np.array(load_image(path, cfg).pixels)  # torch takes no read-only memory
         except RefusedImageError as reason:
             return str(reason)
+        except OSError:
+            return "path cannot be followed"
 
     decoded = map_in_order(decode, paths, n_threads)
     while batch := list(islice(decoded, batch_size)):

@@ -2,9 +2,12 @@
 
 import hashlib
 import logging
+import threading
 import time
+import warnings
+from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -15,6 +18,7 @@ from src.artifacts import ArrayArtifact, check_rows
 from src.config.datasets import DatasetConfig
 from src.data.images.decode import RefusedImageError, decode_image, fit
 from src.data.images.duplicates import difference_hash
+from src.data.images.folder import open_images
 from src.errors import ArtifactError
 from src.files import atomic_path
 from src.machine import map_in_order, n_cores
@@ -27,7 +31,7 @@ FILE_COLUMNS = ("refused", "digest", "width", "height", "hash")
 
 @dataclass(frozen=True)
 class StoreIndex(ArrayArtifact):
-    """Where each item's image lies in the pixel file.
+    """Where each item's images lie in the pixel file, one row an image, those of an item one after another.
 
     ``item_id`` [n] str, ``offset`` [n] (bytes), ``height`` and ``width`` [n] (pixels), int64, and ``sha256`` [n] str of
     the image file. Items with the same image share an offset.
@@ -40,8 +44,9 @@ class StoreIndex(ArrayArtifact):
     sha256: np.ndarray
 
     def __post_init__(self) -> None:
-        """Check that there is one row an item."""
-        check_rows(self.item_id, offset=self.offset, height=self.height, width=self.width, sha256=self.sha256)
+        """Check that there is one row an image."""
+        rows = np.arange(len(self.item_id)).astype(np.str_)
+        check_rows(rows, offset=self.offset, height=self.height, width=self.width, sha256=self.sha256)
 
     @property
     def n_bytes(self) -> int:
@@ -61,7 +66,10 @@ class ImageStore:
         self.widths = index.width
         self.short_side = int(min(index.height.min(), index.width.min())) if len(index.item_id) else 0
         self._offset = index.offset
-        self._row = {item_id: row for row, item_id in enumerate(index.item_id.tolist())}
+        first, count = np.unique(index.item_id, return_index=True, return_counts=True)[1:]
+        self._rows = dict(
+            zip(index.item_id[first].tolist(), zip(first.tolist(), count.tolist(), strict=True), strict=True)
+        )
         path = directory / PIXELS_FILE
         # Copy on write, since torch takes no read-only memory; nothing ever writes to it.
         self._pixels = np.memmap(path, np.uint8, mode="c") if index.n_bytes else np.empty(0, np.uint8)
@@ -85,7 +93,7 @@ class ImageStore:
         return cls(directory, index)
 
     def __len__(self) -> int:
-        """Number of items with an image."""
+        """Number of images."""
         return len(self.item_id)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -93,12 +101,23 @@ class ImageStore:
         return ImageStore.open, (self.directory,)
 
     def rows(self, item_ids: Any) -> np.ndarray:
-        """Rows of items, [n] int64; raises ``ArtifactError`` naming ids without an image."""
-        unknown = [str(item_id) for item_id in item_ids if item_id not in self._row]
+        """First row of each item's images, [n] int64; raises ``ArtifactError`` naming ids without an image."""
+        return self.ranges(item_ids)[0]
+
+    def ranges(self, item_ids: Any) -> tuple[np.ndarray, np.ndarray]:
+        """First row and number of each item's images, [n] int64; raises as ``rows``."""
+        unknown = [str(item_id) for item_id in item_ids if item_id not in self._rows]
         if unknown:
             shown = ", ".join(unknown[:5]) + (", ..." if len(unknown) > 5 else "")
             raise ArtifactError(f"{len(unknown)} item(s) have no image in {self.directory}: {shown}; prepare it again.")
-        return np.array([self._row[item_id] for item_id in item_ids], dtype=np.int64)
+        found = np.array([self._rows[item_id] for item_id in item_ids], dtype=np.int64).reshape(-1, 2)
+        return found[:, 0], found[:, 1]
+
+    def images_of(self, item_ids: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of all images of some items, [m] int64, and the place of each one's item among them, [m]."""
+        first, count = self.ranges(item_ids)
+        item = np.repeat(np.arange(len(first)), count)
+        return first[item] + np.arange(len(item)) - np.repeat(np.cumsum(count) - count, count), item
 
     def read(self, row: int) -> np.ndarray:
         """Pixels of one image, [H, W, 3] uint8: a view of the file, not to be written to."""
@@ -115,38 +134,19 @@ class DecodedImage(NamedTuple):
     lookalike_hash: int
 
 
-def resolve_image_path(images_dir: Path, image_path: str) -> Path:
-    """Find an image by its path, from ``images_dir`` or absolute.
-
-    Raises ``RefusedImageError``: the path leaves ``images_dir`` or leads nowhere.
-    """
-    if image_path.startswith(("http://", "https://")):
-        raise RefusedImageError("is a web address: download the images first")
-    if "\0" in image_path:
-        raise RefusedImageError("path holds a NUL character")
-    relative = PurePosixPath(image_path.replace("\\", "/"))
-    if ".." in relative.parts:
-        raise RefusedImageError("path leaves images_dir")
-    path = images_dir / relative
-    try:
-        if not path.resolve().is_relative_to(images_dir.resolve()):
-            raise RefusedImageError("path leaves images_dir")
-        if not path.is_file():
-            raise RefusedImageError("file is missing")
-    except (OSError, RuntimeError, ValueError) as error:  # name too long, loop of links, no permission
-        raise RefusedImageError("path cannot be followed") from error
-    return path
-
-
 def load_image(path: Path, cfg: DatasetConfig) -> DecodedImage:
     """Read, decode, crop to the largest allowed aspect ratio, and resize the short side to ``cfg.store_size``.
 
     Raises ``RefusedImageError``: the file cannot be used; the message says why.
     """
     try:
-        content = path.read_bytes()
+        return encode(path.read_bytes(), cfg)
     except OSError as error:
         raise RefusedImageError("file cannot be read") from error
+
+
+def encode(content: bytes, cfg: DatasetConfig) -> DecodedImage:
+    """As ``load_image``, from a file's content."""
     rgb, size = decode_image(content, cfg)
     return DecodedImage(fit(rgb, cfg), hashlib.sha256(content).hexdigest(), size, difference_hash(rgb))
 
@@ -160,20 +160,31 @@ def write_store(directory: Path, images: pd.DataFrame, cfg: DatasetConfig, num_w
         What became of each file, by sorted path: why it was ``refused``, or null, and then the SHA-256 of its content
         (``digest``), the ``width`` and ``height`` that it declares, and its difference ``hash``.
     """
-    images_dir = Path(str(cfg.images_dir))
+    source = open_images(cfg)
     place: dict[str, tuple[int, int, int]] = {}  # offset, height, width by content
     rows: list[tuple[Any, ...]] = []
     started, size = time.monotonic(), 0
     paths = sorted(set(images["path"]))
 
+    current, warned = threading.local(), defaultdict[str, list[str]](list)
+
     def decode(path: str) -> DecodedImage | str:
+        current.path = path
         try:
-            return load_image(resolve_image_path(images_dir, path), cfg)
+            return encode(source.read(path), cfg)
         except RefusedImageError as reason:
             return str(reason)
 
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        warned[str(message)].append(getattr(current, "path", "another file"))
+
     decoded = tqdm(map_in_order(decode, paths, num_workers or n_cores()), "images", len(paths), disable=None)
-    with atomic_path(directory / PIXELS_FILE) as temporary, temporary.open("wb") as stream:
+    with (
+        atomic_path(directory / PIXELS_FILE) as temporary,
+        temporary.open("wb") as stream,
+        warnings.catch_warnings(action="always"),
+    ):
+        warnings.showwarning = show
         for _, image in decoded:
             if isinstance(image, str):
                 rows.append((image, None, None, None, None))
@@ -182,8 +193,14 @@ def write_store(directory: Path, images: pd.DataFrame, cfg: DatasetConfig, num_w
             if image.digest not in place:
                 place[image.digest] = (size, *image.pixels.shape[:2])
                 size += stream.write(image.pixels.tobytes())
+    for message, of_files in warned.items():
+        logger.warning("%d image(s), such as %s: %s", len(of_files), of_files[0], message)
     files = pd.DataFrame(rows, pd.Index(paths, dtype=object), FILE_COLUMNS, dtype=object)
-    stored = images.assign(digest=images["path"].map(files["digest"])).dropna(subset="digest").sort_values("item_id")
+    stored = (
+        images.assign(digest=images["path"].map(files["digest"]))
+        .dropna(subset="digest")
+        .sort_values("item_id", kind="stable")
+    )
     offset, height, width = np.array([place[digest] for digest in stored["digest"]], dtype=np.int64).reshape(-1, 3).T
     names, digests = stored["item_id"].to_numpy(np.str_), stored["digest"].to_numpy(np.str_)
     StoreIndex(names, offset, height, width, digests).save(directory / INDEX_FILE)

@@ -4,13 +4,23 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
 
 from src.artifacts import IMAGES_DIR, ITEM_COLUMNS, ITEMS_FILE, LABELS_FILE, REPORT_FILE
+from src.config.datasets import TIME
 from src.config.stages import PrepareConfig
 from src.data.download.records import RECORDS_FILE, Records
+from src.data.folds import N_FOLDS, incomplete_folds
 from src.data.images.store import FILE_COLUMNS, write_store
-from src.data.preparation.catalog import assign_groups, clean_items, count_labels, filter_labels, merge_rare_labels
+from src.data.preparation.catalog import (
+    assign_groups,
+    clean_items,
+    count_labels,
+    filter_labels,
+    merge_rare_labels,
+    split_by_time,
+)
 from src.data.preparation.interactions import warn_of_losses, write_interactions
 from src.data.preparation.label_figure import plot_items_per_label
 from src.data.preparation.report import describe_dataset, describe_images, describe_items, render_report
@@ -18,7 +28,7 @@ from src.data.sources import get_source
 from src.data.sources.labels import warn_of_twins
 from src.data.sources.raw import RawTables
 from src.data.tables.engine import open_engine
-from src.errors import DataError
+from src.errors import ConfigError, DataError
 from src.files import save_json, save_table, save_text
 
 logger = logging.getLogger(__name__)
@@ -40,20 +50,30 @@ def build_dataset(cfg: PrepareConfig, target: Path) -> dict[str, Any]:
         pairs = write_interactions(
             raw.interactions, items["item_id"].tolist(), dataset.min_items_per_user, engine, target
         )
+        first_met = _first_met(raw.interactions) if dataset.split == TIME else {}
     warn_of_losses(raw.dropped | pairs.dropped, pairs.n_read)
     warn_of_twins({name for names in items["labels"] if names is not None for name in names})
 
-    images = items.loc[items["image_path"].notna(), ["item_id", "image_path"]].set_axis(["item_id", "path"], axis=1)
+    images = items[["item_id", "image_paths"]].explode("image_paths").dropna().set_axis(["item_id", "path"], axis=1)
     files = pd.DataFrame(columns=FILE_COLUMNS, dtype=object)
     if dataset.has_images:
         files = write_store(target / IMAGES_DIR, images, dataset, cfg.num_workers)
     if dataset.has_images and not files["digest"].any():
         raise _no_images(images["path"], files["refused"], Path(str(dataset.images_dir)))
     digests = files["digest"].dropna()
-    items = items.assign(image_path=items["image_path"].where(items["image_path"].isin(digests.index), None))
+    usable = [[path for path in paths if path in digests.index] for paths in items["image_paths"]]
+    items = items.assign(image_paths=pd.Series(usable, items.index, object))
     items, merged_labels = merge_rare_labels(items, dataset.min_items_per_label, dataset.label_levels)
     items, label_names, dropped_labels = filter_labels(items, dataset.min_items_per_label)
     items = assign_groups(items, digests.to_dict())
+    if dataset.split == TIME:
+        items = split_by_time(items, first_met)
+    if folds := incomplete_folds(items, 1 if dataset.split == TIME else N_FOLDS):
+        logger.warning(
+            "Fold(s) %s have no train, validation or test items: %d items lie in %d group(s), and items of one image "
+            "or one dataset.group_column are never split.",
+            ", ".join(map(str, folds)), len(items), items["image_group"].nunique(),
+        )  # fmt: skip
 
     save_table(target / ITEMS_FILE, items[list(ITEM_COLUMNS)])
     save_json(target / LABELS_FILE, label_names)
@@ -64,7 +84,7 @@ def build_dataset(cfg: PrepareConfig, target: Path) -> dict[str, Any]:
         "statistics": statistics,
         "read": {"items": len(raw.items), "interactions": pairs.n_read},
         "dropped": raw.dropped | dropped | pairs.dropped,
-        "items": describe_items(items, pairs.users_of_item, len(images)),
+        "items": describe_items(items, pairs.users_of_item, images["item_id"].nunique()),
         "images": describe_images(images, files, dataset),
         "labels": {"merged_into_parent": merged_labels, "dropped": dropped_labels},
         "notes": raw.notes,
@@ -80,6 +100,12 @@ def build_dataset(cfg: PrepareConfig, target: Path) -> dict[str, Any]:
     for reason, entry in report["images"]["refused"].items():
         logger.warning("%d image(s) refused: %s (%s).", entry["count"], reason, ", ".join(entry["examples"][:3]))
     return report
+
+
+def _first_met(interactions: duckdb.DuckDBPyRelation | None) -> dict[str, float]:
+    if interactions is None or "time" not in interactions.columns:
+        raise ConfigError("dataset.split=time needs the times of interactions; set dataset.time_column.")
+    return dict(interactions.filter("time IS NOT NULL").aggregate("item_id, min(time)").fetchall())
 
 
 def _no_images(paths: pd.Series, refused: pd.Series, folder: Path) -> DataError:

@@ -9,7 +9,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from src.config.datasets import DatasetConfig
-from src.data.folds import N_PARTS, taking_part
+from src.data.folds import N_PARTS, PARTS_PER_SPLIT, taking_part
 from src.errors import DataError
 from src.randomness import hash_number
 
@@ -23,8 +23,10 @@ def clean_items(items: pd.DataFrame, cfg: DatasetConfig) -> tuple[pd.DataFrame, 
     empty = items["item_id"] == ""
     counts = {"items_with_an_empty_id": int(empty.sum())}
     items = items[~empty]
-    comparable = items.assign(labels=items["labels"].map(lambda names: None if names is None else tuple(names)))
-    distinct = items[~comparable.duplicated()]
+    lists = {
+        name: items[name].map(lambda own: None if own is None else tuple(own)) for name in ("labels", "image_paths")
+    }
+    distinct = items[~items.assign(**lists).duplicated()]
     conflicting = distinct.loc[distinct["item_id"].duplicated(), "item_id"].unique()
     if len(conflicting):
         raise DataError(
@@ -100,12 +102,12 @@ def assign_groups(items: pd.DataFrame, digests: dict[str, str]) -> pd.DataFrame:
     Groups are closed under both relations: a chain of items, each sharing something with the next, is one group. Its
     name is that of its smallest given group or else image, so it does not depend on what other items there are.
 
-    ``image_path`` is null without usable image, and ``digests`` has the SHA-256 of each path's content.
+    ``image_paths`` are usable images, and ``digests`` has the SHA-256 of each path's content.
     """
     keys = []
-    for item_id, path, group in zip(items["item_id"], items["image_path"], items["image_group"], strict=True):
+    for item_id, paths, group in zip(items["item_id"], items["image_paths"], items["image_group"], strict=True):
         own = [f"0:{group}"] if isinstance(group, str) else []
-        own += [f"1:{digests[path][:16]}"] if isinstance(path, str) else []
+        own += [f"1:{digests[path][:16]}" for path in paths]
         keys.append(own or [f"2:{item_id}"])
     item = np.repeat(np.arange(len(keys)), [len(own) for own in keys])
     key, names = pd.factorize(np.array([one for own in keys for one in own], object), sort=True)
@@ -117,6 +119,23 @@ def assign_groups(items: pd.DataFrame, digests: dict[str, str]) -> pd.DataFrame:
     groups = [prefix[name[0]] + name[2:] for name in names[first[component[: len(keys)]]]]
     part = pd.Series([part_of(group) for group in groups], index=items.index, dtype="int8")
     return items.assign(image_group=groups, part=part)
+
+
+def split_by_time(items: pd.DataFrame, first_met: Mapping[str, float]) -> pd.DataFrame:
+    """Change ``part`` so that fold 0 tests on the groups that were met last and validates on those before.
+
+    A group is as old as its oldest item; items that were never met are train items.
+    """
+    active = items[taking_part(items)]
+    groups = active["item_id"].map(first_met).astype(float).groupby(active["image_group"]).agg(["min", "size"])
+    newest = groups.fillna({"min": -np.inf}).sort_values("min", ascending=False, kind="stable")
+    share = newest["size"].cumsum() / len(active)
+    size = PARTS_PER_SPLIT / N_PARTS
+    met = np.isfinite(newest["min"])
+    part = np.select([met & (share <= size), met & (share <= 2 * size)], [0, PARTS_PER_SPLIT], 2 * PARTS_PER_SPLIT)
+    part_of_group = pd.Series(part, newest.index)
+    parts = items["image_group"].map(part_of_group).fillna(2 * PARTS_PER_SPLIT).astype("int8")
+    return items.assign(part=parts)
 
 
 def part_of(image_group: str) -> int:

@@ -12,14 +12,15 @@ from src.artifacts import MANIFEST_FILE, PREPARED, REPORT_FILE
 from src.config.datasets import DatasetConfig
 from src.config.setting import check, identity
 from src.config.stages import PrepareConfig
+from src.data.images.folder import open_images
 from src.data.sources import get_source
-from src.errors import ArtifactError, ConfigError, DataError
+from src.errors import ArtifactError, ConfigError
 from src.files import load_json, save_json, sha256_of_file
-from src.runs import build_manifest, content_hash, waiting_lock
+from src.runs import build_manifest, waiting_lock
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 4  # raise it when the same raw data would give other files
+FORMAT = 5  # raise it when the same raw data would give other files
 
 
 def prepare_dataset(cfg: PrepareConfig) -> dict[str, Any]:
@@ -58,7 +59,8 @@ def prepare_dataset(cfg: PrepareConfig) -> dict[str, Any]:
             report = build_dataset(cfg, temporary)
             paths = [path for path in sorted(temporary.rglob("*")) if path.is_file()]
             files = {path.relative_to(temporary).as_posix(): sha256_of_file(path) for path in paths}
-            manifest = build_manifest(cfg, definition, started) | {"task": cfg.dataset.task, "files": files}
+            manifest = build_manifest(cfg, definition, started)
+            manifest |= {"task": cfg.dataset.task, "split": cfg.dataset.split, "files": files}
             save_json(temporary / MANIFEST_FILE, manifest)
             _swap(temporary, prepared)
         finally:
@@ -82,17 +84,8 @@ def define(dataset: DatasetConfig) -> dict[str, Any]:
     tables = get_source(dataset.source).raw_files(dataset)
     inputs = {os.path.relpath(path, dataset.raw_dir): sha256_of_file(path) for path in tables}
     if dataset.has_images:
-        inputs["images"] = _fingerprint(Path(str(dataset.images_dir)), dataset.obtain)
+        inputs["images"] = open_images(dataset).fingerprint()
     return {"format": FORMAT, "settings": identity(dataset), "inputs": inputs}
-
-
-def _fingerprint(images_dir: Path, obtain: str) -> str:
-    if not images_dir.is_dir():
-        set_it = "set dataset.images_dir (null: no images)."
-        raise DataError(f"{images_dir} should be the folder of the images, but is none; {set_it} {obtain}".rstrip())
-    files = [Path(folder, name) for folder, _, names in os.walk(images_dir) for name in names]
-    status = {path.relative_to(images_dir).as_posix(): path.lstat() for path in files}
-    return content_hash(sorted((name, one.st_size, one.st_mtime_ns) for name, one in status.items()))
 
 
 def verify(prepared: Path) -> None:

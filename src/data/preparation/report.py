@@ -32,11 +32,12 @@ def describe_dataset(items: pd.DataFrame, interactions: Cleaned, label_names: li
     ``sparsity`` is what the paper calls so: the share of user-item pairs with an interaction.
     """
     counts = count_labels(items)
-    with_image = items[items["image_path"].notna()]
+    n_images = items["image_paths"].map(len)
+    with_image = items[n_images > 0]
     labelled = items.loc[taking_part(items), "labels"].dropna()
     pairs = interactions.n_users * len(items)
     return {
-        "images": len(with_image),
+        "images": int(n_images.sum()),
         "items": len(items),
         "image_groups": int(with_image["image_group"].nunique()),
         "interactions": interactions.n_interactions,
@@ -46,7 +47,7 @@ def describe_dataset(items: pd.DataFrame, interactions: Cleaned, label_names: li
         "labelled_items": len(labelled),
         "average_positive_labels": float(labelled.map(len).mean()) if len(labelled) else 0.0,
         "gini_index": gini_index([counts[name] for name in label_names]),
-        "images_with_interactions": int((interactions.users_of_item > 0)[items["image_path"].notna()].sum()),
+        "images_with_interactions": int((interactions.users_of_item > 0)[n_images > 0].sum()),
     }
 
 
@@ -64,7 +65,7 @@ def describe_items(items: pd.DataFrame, users_of_item: np.ndarray, named: int) -
     labels = items["labels"]
     return {
         "whose_image_is_not_named": len(items) - named,
-        "whose_image_was_refused": named - int(items["image_path"].notna().sum()),
+        "whose_image_was_refused": named - int((items["image_paths"].map(len) > 0).sum()),
         "with_unknown_labels": int(labels.isna().sum()),
         "known_to_have_no_label": int((labels.str.len() == 0).sum()),
         "without_interactions": int((users_of_item == 0).sum()),

@@ -50,24 +50,26 @@ def read(cfg: AmazonConfig, engine: Engine) -> RawTables:
     """
     reviews, metadata = raw_files(cfg)
     interactions, damaged_reviews = read_reviews(reviews)
-    asins = sorted({asin for _, asin in interactions} - {""})
+    asins = sorted({asin for _, asin, _ in interactions} - {""})
     products, dropped = read_products(metadata, set(asins), cfg)
     found = [products.get(asin, UNWANTED) for asin in asins]
     urls = [None if url is None or PLACEHOLDER in url else url for _, url, _ in found]
     items = item_table(
-        asins, image_path=[url and downloaded_path(url) for url in urls], labels=[labels for *_, labels in found]
+        asins,
+        image_paths=[[downloaded_path(url)] if url else [] for url in urls],
+        labels=[labels for *_, labels in found],
     )
     dropped |= {
         "reviews_that_cannot_be_read": damaged_reviews,
         "images_that_are_placeholders": sum(PLACEHOLDER in (url or "") for _, url, _ in found),
         "items_without_metadata": len(items) - len(products),
     }
-    table = pa.table(list(zip(*interactions, strict=True)), names=["user_id", "item_id"])
+    table = pa.table(list(zip(*interactions, strict=True)), names=["user_id", "item_id", "time"])
     return RawTables(items, engine.keep(table, "reviews"), dropped, {downloaded_path(url): url for url in urls if url})
 
 
-def read_reviews(path: Path) -> tuple[list[tuple[str, str]], int]:
-    """Who reviewed what, and how many lines cannot be read; raises ``DataError`` when none can."""
+def read_reviews(path: Path) -> tuple[list[tuple[str, str, float | None]], int]:
+    """Who reviewed what and when, and how many lines cannot be read; raises ``DataError`` when none can."""
     reviews, damaged = [], 0
     for line in _lines(path):
         try:
@@ -75,7 +77,10 @@ def read_reviews(path: Path) -> tuple[list[tuple[str, str]], int]:
             user, item = review["reviewerID"].strip(), review["asin"].strip()
             if not (user + item).isprintable():
                 raise ValueError
-            reviews.append((sys.intern(user), sys.intern(item)))
+            time = review.get("unixReviewTime")
+            reviews.append(
+                (sys.intern(user), sys.intern(item), float(time) if isinstance(time, (int, float)) else None)
+            )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             damaged += 1
     if not reviews:

@@ -26,7 +26,7 @@ def read_labels(cells: Sequence[Any], separator: str, path: Path, name: str) -> 
     """
     labels = []
     for cell in cells:
-        names = _names(cell, separator)
+        names = read_names(cell, separator)
         if names is None:
             raise DataError(
                 f"{path}: column {name!r} should hold names joined by {separator!r}, or lists of text or whole "
@@ -60,7 +60,7 @@ def warn_of_twins(names: Iterable[str]) -> None:
         logger.warning("%d label(s) differ in case or spaces alone and stay apart: %s.", len(twins), shown)
 
 
-def _names(cell: Any, separator: str) -> list[str | None] | None:
+def read_names(cell: Any, separator: str) -> list[str | None] | None:
     """The names in a cell; within, None for a null of a list. None: it holds something else."""
     if isinstance(cell, str):
         text = cell.strip()

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from src.config.datasets import MovieLensConfig
+from src.config.datasets import TIME, MovieLensConfig
 from src.data.sources.raw import RawTables, item_table
-from src.data.tables.columns import at_least
+from src.data.tables.columns import DATES, at_least, to_numbers
 from src.data.tables.engine import Engine
 from src.data.tables.read import read_table, require_file
 from src.data.tables.text import Dialect
@@ -40,15 +40,19 @@ def read(cfg: MovieLensConfig, engine: Engine) -> RawTables:
     movies, damaged = _read_movies(movies_path, engine)
     dropped = {"movies_that_cannot_be_read": damaged}
     wanted = {"user_id": ("userId", "source"), "item_id": ("movieId", "source"), "rating": ("rating", "source")}
+    if cfg.split == TIME:
+        wanted["time"] = ("timestamp", "source")
     dialect = Dialect("::", columns=RATING_COLUMNS, quote="") if path.suffix == ".dat" else Dialect(",")
     ratings, dropped["ratings_that_cannot_be_read"] = read_table(engine, path, wanted, dialect)
     ratings, low = at_least(ratings, cfg.min_rating, path, "rating")
     dropped |= {} if cfg.min_rating is None else {"ratings_below_min_rating": low}
     films = [film for film, _ in movies]
     items = item_table(
-        films, image_path=[f"{film}.jpg" for film in films], labels=[_genres(text) for _, text in movies]
+        films, image_paths=[[f"{film}.jpg"] for film in films], labels=[_genres(text) for _, text in movies]
     )
-    return RawTables(items, ratings.select("user_id", "item_id"), dropped)
+    if cfg.split == TIME:
+        ratings = to_numbers(ratings, "time", path, "timestamp", DATES)
+    return RawTables(items, ratings.select(*(name for name in wanted if name != "rating")), dropped)
 
 
 def _genres(text: str) -> list[str] | None:

@@ -66,7 +66,7 @@ def read(cfg: PinterestConfig, engine: Engine) -> RawTables:
     agreed = votes["name"].notna() & (votes["agreement"] >= cfg.min_agreement)
     items = item_table(
         votes["item_id"],
-        image_path=[downloaded_path(address[pin]) if pin in address else None for pin in votes["item_id"]],
+        image_paths=[[downloaded_path(address[pin])] if pin in address else [] for pin in votes["item_id"]],
         labels=[[name] if enough else None for name, enough in zip(votes["name"], agreed, strict=True)],
     )
     notes = {

@@ -10,7 +10,7 @@ import duckdb
 import pandas as pd
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".avif", ".bmp", ".tif", ".tiff")
-COLUMNS = ("image_path", "labels", "values", "image_group")
+COLUMNS = ("image_paths", "labels", "values", "image_group")
 ADDRESS = re.compile(r"https?://|//(?=[^/])", re.IGNORECASE)
 
 
@@ -19,10 +19,11 @@ class RawTables:
     """The two common tables as a source reads them, before any common cleaning.
 
     Attributes:
-        items: ``item_id`` (str), ``image_path`` (str below images_dir, or None), ``labels`` (list of str; None:
+        items: ``item_id`` (str), ``image_paths`` (list of str below images_dir), ``labels`` (list of str; None:
             unknown; empty: known to have none), ``values`` (tuple of float in the order of the sorted labels; None:
             unknown, or no regression) and ``image_group`` (str, or None); ids may still repeat or be empty.
         interactions: ``user_id`` and ``item_id``, text; pairs may still repeat, be empty, or name unknown items.
+            Perhaps ``time``, DOUBLE: larger is later, null unknown.
     """
 
     items: pd.DataFrame
@@ -36,6 +37,7 @@ def item_table(item_id: Sequence[str], **columns: Sequence[Any]) -> pd.DataFrame
     """``RawTables.items``; a column that is not given is null."""
     nulls = [None] * len(item_id)
     given = {"item_id": item_id} | {name: columns.get(name, nulls) for name in COLUMNS}
+    given["image_paths"] = [paths or [] for paths in given["image_paths"]]
     return pd.DataFrame({name: pd.Series(own, range(len(nulls)), object) for name, own in given.items()})
 
 

@@ -13,16 +13,18 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from src.config.datasets import TabularConfig
-from src.data.sources.labels import read_labels
+from src.config.datasets import TIME, TabularConfig
+from src.data.sources.labels import read_labels, read_names
 from src.data.sources.raw import RawTables, downloaded_path, item_table, web_address
-from src.data.tables.columns import at_least, to_numbers
+from src.data.tables.columns import DATES, at_least, to_numbers
 from src.data.tables.engine import Engine
 from src.data.tables.read import parts_of, read_table, require_file
 from src.data.tables.text import Dialect
-from src.errors import ConfigError
+from src.errors import ConfigError, DataError
 
 logger = logging.getLogger(__name__)
+
+NEVER = "\x1e"  # occurs in no path
 
 
 def raw_files(cfg: TabularConfig) -> list[Path]:
@@ -68,17 +70,17 @@ def _read_items(path: Path, cfg: TabularConfig, engine: Engine) -> tuple[pd.Data
     if cfg.group_column:
         wanted["image_group"] = (cfg.group_column, "group_column")
     dialect = Dialect(cfg.delimiter, cfg.encoding, fill=True)
-    table, short = read_table(engine, path, wanted, dialect, as_is=("labels", *values))
+    table, short = read_table(engine, path, wanted, dialect, as_is=("labels", "image", *values))
     if short:
         logger.warning("%s: %d row(s) end before their last cell; what is missing counts as empty.", path, short)
     for alias, name in values.items():
         table = to_numbers(table, alias, path, name)
     cells = table.to_arrow_table().to_pydict()
     columns: dict[str, Any] = {"image_group": [group or None for group in cells.get("image_group", [])]}
-    images = cells.get("image", [])
-    addresses = [web_address(image) for image in images]
-    columns["image_path"] = [
-        downloaded_path(url) if url else text or None for url, text in zip(addresses, images, strict=True)
+    images = [_paths(cell, cfg, path) for cell in cells.get("image", [])]
+    urls = {image: url for own in images for image in own if (url := web_address(image))}
+    columns["image_paths"] = [
+        list(dict.fromkeys(downloaded_path(urls[image]) if image in urls else image for image in own)) for own in images
     ]
     if values:
         rows = zip(*(cells[alias] for alias in values), strict=True)
@@ -88,7 +90,15 @@ def _read_items(path: Path, cfg: TabularConfig, engine: Engine) -> tuple[pd.Data
         labels = read_labels(cells["labels"], cfg.label_separator, path, cfg.labels_column)
         columns["labels"] = [[] if names is None and cfg.empty_is_none else names for names in labels]
     items = item_table(cells["item_id"], **{name: own for name, own in columns.items() if own})
-    return items, {downloaded_path(url): url for url in addresses if url}, short
+    return items, {downloaded_path(url): url for url in urls.values()}, short
+
+
+def _paths(cell: Any, cfg: TabularConfig, path: Path) -> list[str]:
+    """The images of an item."""
+    names = read_names(cell, cfg.image_separator or NEVER)
+    if names is None:
+        raise DataError(f"{path}: column {cfg.image_column!r} should hold paths or lists of paths, but holds {cell!r}.")
+    return [name.strip() for name in names if name is not None and name.strip()]
 
 
 def _read_interactions(
@@ -97,8 +107,12 @@ def _read_interactions(
     wanted = {"user_id": (cfg.user_column, "user_column"), "item_id": (cfg.item_column, "item_column")}
     if cfg.rating_column and cfg.min_rating is not None:
         wanted["rating"] = (cfg.rating_column, "rating_column")
-    table, damaged = read_table(engine, path, wanted, Dialect(cfg.delimiter, cfg.encoding), as_is=("rating",))
+    if cfg.time_column and cfg.split == TIME:
+        wanted["time"] = (cfg.time_column, "time_column")
+    table, damaged = read_table(engine, path, wanted, Dialect(cfg.delimiter, cfg.encoding), as_is=("rating", "time"))
     dropped = {"interactions_with_a_wrong_number_of_cells": damaged}
     if "rating" in wanted:
         table, dropped["interactions_below_min_rating"] = at_least(table, cfg.min_rating, path, str(cfg.rating_column))
-    return table.select("user_id", "item_id"), dropped
+    if "time" in wanted:
+        table = to_numbers(table, "time", path, str(cfg.time_column), DATES)
+    return table.select(*(name for name in ("user_id", "item_id", "time") if name in wanted)), dropped

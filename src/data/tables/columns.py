@@ -20,6 +20,8 @@ from src.errors import DataError
 BLANK = "".join(filter(str.isspace, map(chr, range(0x3001))))  # what str.strip takes away
 EXACT = {"float": 2.0**24, "double": 2.0**53}  # larger whole numbers cannot all be told apart
 NESTED = ("list", "array", "struct", "map", "union", "variant")
+NUMBER = "TRY_CAST({0} AS DOUBLE)"
+DATES = "coalesce(TRY_CAST({0} AS DOUBLE), epoch(TRY_CAST({0} AS TIMESTAMP)))"
 OPTIONAL = {"image_column", "labels_column"}  # settings that may be null
 MISSING = "('', 'na', 'n/a', 'nan', 'null', 'none', '\\n')"  # in place of a number
 
@@ -77,19 +79,22 @@ def exact_text(table: duckdb.DuckDBPyRelation, name: str, path: Path) -> Express
     return CoalesceOperator(text, ConstantExpression("")).alias(name)
 
 
-def to_numbers(table: duckdb.DuckDBPyRelation, name: str, path: Path, title: str) -> duckdb.DuckDBPyRelation:
-    """The table with one of our own columns as DOUBLE, null where nothing is given.
+def to_numbers(
+    table: duckdb.DuckDBPyRelation, name: str, path: Path, title: str, read: str = NUMBER
+) -> duckdb.DuckDBPyRelation:
+    """The table with one of our own columns as DOUBLE by ``NUMBER`` or ``DATES``, null where nothing is given.
 
     Raises ``DataError``: a cell holds something else.
     """
     table = table.select(StarExpression(exclude=[name]), as_text(name))
-    number = f"CASE WHEN lower({name}) NOT IN {MISSING} THEN TRY_CAST({name} AS DOUBLE) END"
+    number = f"CASE WHEN lower({name}) NOT IN {MISSING} THEN {read.format(name)} END"
     wrong = table.filter(f"lower({name}) NOT IN {MISSING} AND NOT coalesce(isfinite({number}), false)")
     count, example = wrong.aggregate(f"count(*), min({name})").fetchall()[0]
     if count:
+        kind = "numbers" if read == NUMBER else "numbers or dates"
         raise DataError(
-            f"{path}: column {title!r} should hold numbers, but {count} row(s) hold none, such as {example!r}; "
-            "correct them."
+            f"{path}: column {title!r} should hold {kind}, but {count} row(s) hold none, such as {example!r}; correct "
+            "them."
         )
     return table.select(StarExpression(exclude=[name]), SQLExpression(number).alias(name))
 

@@ -22,7 +22,7 @@ from src.evaluation.figures.sweeps import (
 from src.evaluation.inputs.aligned import StudyRuns
 from src.evaluation.inputs.runs_table import Setting
 from src.evaluation.report.examples import Picture, Thumbnails, differing_pictures
-from src.evaluation.report.page import PAGE, Evaluated, PageSetting, describe_dataset, rendered_table, save_page
+from src.evaluation.report.page import PAGE, Evaluated, describe_dataset, rendered_table, save_page
 from src.evaluation.statistics.comparison import MethodResult, compare_methods
 from src.evaluation.statistics.equivalence import MARGIN
 from src.evaluation.statistics.labels_saved import LabelsSaved, labels_saved
@@ -41,7 +41,7 @@ def evaluate_classes(study: StudyRuns) -> Evaluated:
     counts = load_counts(dataset_dir) if is_prepared else None
     results, texts, settings, shown = {}, [], [], []
     for setting, methods in study.grouped.items():
-        measured = results[setting] = compare_methods(setting, methods, predictions, cfg)
+        measured = results[setting] = compare_methods(study, setting)
         paper = cfg.dataset.paper_results.get("mAP", {}) if setting.label_ratio == 1 else {}
         rows = [build_row(result, paper) for result in measured]
         caption = f"{dataset_dir.name}: {setting.title}"
@@ -60,7 +60,8 @@ def evaluate_classes(study: StudyRuns) -> Evaluated:
             tables.append(rendered_table(slices, columns))
             notes = [*notes, NOTE]
         pictures = _pictures(study, setting, measured, thumbnails) if thumbnails else []
-        shown.append(PageSetting(setting.title, setting.slug, tables, notes, pictures))
+        about = {"title": setting.title, "slug": setting.slug}
+        shown.append({**about, "tables": tables, "notes": notes, "pictures": pictures})
     by_network = {
         network: labels_saved(rows, cfg.baseline, cfg.confidence_level)
         for network, rows in _by_network(results).items()

@@ -42,15 +42,15 @@ class Thumbnails:
     def __init__(self, dataset_dir: Path) -> None:
         """Open the image store of a prepared dataset."""
         self._store = ImageStore.open(dataset_dir / PREPARED / IMAGES_DIR)
-        self._row = {item_id: row for row, item_id in enumerate(self._store.item_id.tolist())}
+        self._known = set(self._store.item_id.tolist())
 
     def __contains__(self, item_id: str) -> bool:
         """Whether the item has an image."""
-        return item_id in self._row
+        return item_id in self._known
 
     def source(self, item_id: str) -> str:
-        """The image as a ``data:`` address; equal pixels give equal text."""
-        image = Image.fromarray(self._store.read(self._row[item_id]))
+        """The item's first image as a ``data:`` address; equal pixels give equal text."""
+        image = Image.fromarray(self._store.read(int(self._store.rows([item_id])[0])))
         image.thumbnail((THUMBNAIL, THUMBNAIL))
         stream = io.BytesIO()
         image.save(stream, "JPEG", quality=80)

@@ -10,9 +10,8 @@ import numpy as np
 from tqdm import tqdm
 
 from src.artifacts import RunRecord
-from src.config.stages import EvaluateConfig
 from src.data.folds import N_PARTS, PARTS_PER_SPLIT
-from src.evaluation.inputs.aligned import AlignedPredictions, pair_folds, seeds_by_fold
+from src.evaluation.inputs.aligned import StudyRuns, pair_folds, seeds_by_fold
 from src.evaluation.inputs.runs_table import MethodRuns, Setting, common_pairs
 from src.evaluation.statistics import metrics, significance
 from src.evaluation.statistics.bootstrap import Estimate, estimate, resample_map
@@ -73,39 +72,36 @@ class _MeasuredRun(NamedTuple):
     secondary: dict[str, float]
 
 
-def compare_methods(
-    setting: Setting, rows: Sequence[MethodRuns], predictions: AlignedPredictions, cfg: EvaluateConfig
-) -> list[MethodResult]:
-    """Measure every row of a setting and compare it with the baseline row.
+def compare_methods(study: StudyRuns, setting: Setting) -> list[MethodResult]:
+    """Measure every row of a setting's table and compare it with the baseline row.
 
-    ``rows`` are the table's, the baseline first if there is one. A fold's draws depend only on the seed and the fold,
-    so all runs share them. P-values are adjusted over all contrasts among the rows.
+    A fold's draws depend only on the seed and the fold, so all runs share them. P-values are adjusted over all
+    contrasts of the table.
     """
-    measured = _measure_runs([record for row in rows for record in row.runs.values()], predictions, cfg)
+    rows, cfg = study.grouped[setting], study.cfg
+    measured = _measure_runs(study, [record for row in rows for record in row.runs.values()])
     reference = rows[0] if rows[0].method == cfg.baseline else None
     if reference is None:
         _log.warning(
             "%s: no run of the baseline %s, so no differences; train and predict it.", setting.title, cfg.baseline
         )
     contrasts = [
-        _contrast(row, reference, predictions, measured, setting, cfg) if reference and row is not reference else None
+        _contrast(study, setting, row, reference, measured) if reference and row is not reference else None
         for row in tqdm(rows, desc=f"compare, {setting.title}", disable=None)
     ]
     pairs = zip(rows, _adjust(contrasts), strict=True)
-    return [_summarise(row, contrast, measured, predictions, cfg) for row, contrast in pairs]
+    return [_summarise(study, row, contrast, measured) for row, contrast in pairs]
 
 
-def _measure_runs(
-    records: Sequence[RunRecord], predictions: AlignedPredictions, cfg: EvaluateConfig
-) -> dict[str, _MeasuredRun]:
+def _measure_runs(study: StudyRuns, records: Sequence[RunRecord]) -> dict[str, _MeasuredRun]:
     """Measure runs in parallel (the kernel releases the interpreter lock); results do not depend on the order."""
 
     def measure(record: RunRecord) -> _MeasuredRun:
-        scores = predictions.load_scores(record)
-        test = predictions.test_sets[record.fold]
+        scores = study.predictions.load_scores(record)
+        test = study.predictions.test_sets[record.fold]
         known = {name: m for name, m in metrics.MEASURES.items() if m.is_defined(test.targets)}
         return _MeasuredRun(
-            resample_map(test.targets, scores, test.image_group, cfg.n_resamples, (cfg.seed, record.fold)),
+            resample_map(test.targets, scores, test.image_group, study.cfg.n_resamples, (study.cfg.seed, record.fold)),
             metrics.average_precision(test.targets, scores),
             {name: measure.compute(test.targets, scores) for name, measure in known.items()},
         )
@@ -116,11 +112,7 @@ def _measure_runs(
 
 
 def _summarise(
-    row: MethodRuns,
-    contrast: Contrast | None,
-    measured: Mapping[str, _MeasuredRun],
-    predictions: AlignedPredictions,
-    cfg: EvaluateConfig,
+    study: StudyRuns, row: MethodRuns, contrast: Contrast | None, measured: Mapping[str, _MeasuredRun]
 ) -> MethodResult:
     folds = seeds_by_fold(row.runs)
     by_fold = [[measured[row.runs[fold, seed].run] for seed in seeds] for fold, seeds in folds.items()]
@@ -132,12 +124,12 @@ def _summarise(
     return MethodResult(
         name=row.name,
         method=row.method,
-        mean_average_precision=estimate(resampled, cfg.confidence_level, lowest=0.0),
+        mean_average_precision=estimate(resampled, study.cfg.confidence_level, lowest=0.0),
         secondary={
             name: float(np.mean([np.mean([run.secondary[name] for run in fold]) for fold in by_fold])) for name in names
         },
         per_class=np.where(n_defined > 0, np.nansum(per_class, axis=0) / np.maximum(n_defined, 1), np.nan),
-        labels=predictions.test_sets[next(iter(folds))].labels,
+        labels=study.predictions.test_sets[next(iter(folds))].labels,
         n_folds=len(folds),
         n_seeds=len({seed for _, seed in row.runs}),
         n_classes_excluded=int(np.isnan(per_class).sum(axis=1).max()),
@@ -148,24 +140,20 @@ def _summarise(
 
 
 def _contrast(
-    row: MethodRuns,
-    reference: MethodRuns,
-    predictions: AlignedPredictions,
-    measured: Mapping[str, _MeasuredRun],
-    setting: Setting,
-    cfg: EvaluateConfig,
+    study: StudyRuns, setting: Setting, row: MethodRuns, reference: MethodRuns, measured: Mapping[str, _MeasuredRun]
 ) -> Contrast | None:
     """The difference on the runs that both have; None without such runs."""
     pairs, n_unpaired = common_pairs(row, reference, setting)
     if not pairs:
         return None
+    cfg = study.cfg
     differences, baselines, observed = [], [], []
     for fold, seeds in seeds_by_fold(pairs).items():
         old, new = ([measured[side.runs[fold, seed].run].resampled for seed in seeds] for side in (reference, row))
         differences.append(np.mean(new, axis=0) - np.mean(old, axis=0))
         baselines.append(np.mean(old, axis=0)[0])
         observed.append([b[0] - a[0] for a, b in zip(old, new, strict=True)])
-    folds, rng = pair_folds(reference, row, pairs, predictions), np.random.default_rng((cfg.seed, 0, 1))
+    folds, rng = pair_folds(reference, row, pairs, study.predictions), np.random.default_rng((cfg.seed, 0, 1))
     difference, baseline = estimate(np.mean(differences, axis=0), cfg.confidence_level), float(np.mean(baselines))
     t_test = significance.corrected_t_test(observed, _TEST_TRAIN_RATIO)
     return Contrast(

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -19,6 +20,8 @@ HELD_OUT_TO_TRAIN = 0.25
 
 LEVEL = 0.95
 REFERENCE = "bpr"
+COSTS = ("seconds", "gigabytes")
+"""Of a run, which fits its model twice; memory at its peak, the Python process included."""
 
 
 def save_cf_tables(
@@ -36,7 +39,8 @@ def save_cf_tables(
     Args:
         folder: Where to write.
         dataset: Name for the captions.
-        values: A row for each fit: ``table`` (auc or cf2label), and what ``compare_models`` takes.
+        values: A row for each fit: ``table`` (auc or cf2label; seconds and gigabytes of the run), and what
+            ``compare_models`` takes.
         paper: The paper's values under ``auc`` and ``cf2label``.
         leaks: The held-out data that the models have seen.
 
@@ -44,6 +48,7 @@ def save_cf_tables(
     """
     texts = []
     stamp = f" (seen: {', '.join(leaks)}; as the original did, not valid)" if leaks else ""
+    costs = values[values["table"].isin(COSTS)].pivot_table(index="model", columns="table", values="value")
     for table, stem, caption, measure in (
         ("auc", "cf_auc", "AUC on held-out interactions of train items (Table 3)", "AUC"),
         ("cf2label", "cf2label", "labels from CF vectors alone, out of fold over train items (Table 4)", "mAP"),
@@ -54,8 +59,10 @@ def save_cf_tables(
             note = (
                 f"{measure}: mean over folds, interval by t with the variance corrected for overlapping training data."
             )
+            if not leaks and table in paper:
+                note += " The paper's models saw all interactions, held-out items' too."
             about = f"{dataset}: {caption}{stamp}", measure, own, REFERENCE, note, paper.get(table, {})
-            texts.append(save_models(path, *about)[1])
+            texts.append(save_models(path, *about, costs if table == "auc" else None)[1])
     return "\n".join(texts)
 
 
@@ -67,10 +74,12 @@ def save_models(
     reference: str,
     note: str,
     paper: Mapping[str, float] = MappingProxyType({}),
+    costs: pd.DataFrame | None = None,
 ) -> tuple[list[Row], str]:
     """Write the table of ``compare_models``; without ``reference`` among the models, the first is the reference.
 
     ``stem`` is the path without ending, ``measure`` the header of the values, and ``note`` says how they were averaged.
+    ``costs`` has further columns, by model.
 
     Returns:
         The rows, and the table as Markdown.
@@ -92,6 +101,9 @@ def save_models(
     ]
     if any(row["paper"] is not None for row in rows):
         columns.insert(3, Column("paper", lambda row: number(row["paper"])))
+    if costs is not None and len(costs):
+        rows = [{**row, **costs.loc[row["model"]].to_dict()} for row in rows]
+        columns += [Column(name, partial(_cost, name)) for name in costs]
     return rows, save_tables(stem, caption, notes, rows, [columns])
 
 
@@ -143,3 +155,7 @@ def _interval(values: pd.Series) -> tuple[float | None, float | None]:
     error = np.std(values, ddof=1) * np.sqrt(1 / len(values) + HELD_OUT_TO_TRAIN)
     low, high = student_t.interval(LEVEL, len(values) - 1, np.mean(values), error)
     return float(low), float(high)
+
+
+def _cost(name: str, row: Row) -> str:
+    return f"{row[name]:.3g}"

@@ -75,18 +75,10 @@ class CornacRecommender(Recommender):
 
     def fit(self, matrix: sparse.csr_matrix, seed: int) -> None:
         """Learn from ``matrix``, [n_users, n_items]; Cornac never sees items without interactions."""
-        from cornac.data import Dataset
-
         known = np.flatnonzero(np.diff(matrix.tocsc().indptr))
-        entries = matrix[:, known].tocoo()
-        uir = (entries.row.astype(int), entries.col.astype(int), entries.data.astype(float))
-        n_users, n_known = entries.shape
-        users, items = ({index: index for index in range(size)} for size in (n_users, n_known))
-        cornac_seed = seed % 2**31
-        dataset = Dataset(n_users, n_known, users, items, uir, seed=cornac_seed)
-        model = self._class(**self._params, **({"seed": cornac_seed} if self._seeded else {}))
+        model = self._class(**self._params, **({"seed": seed % 2**31} if self._seeded else {}))
         try:
-            model.fit(dataset)
+            model.fit(to_dataset(matrix[:, known], seed))
         except ImportError as error:
             raise ConfigError(
                 f"Cornac's {self._name} needs a package that is not installed ({error}); install it, or set "
@@ -104,6 +96,16 @@ class CornacRecommender(Recommender):
     def item_factors(self) -> Factors:
         """Item vectors without the appended bias, and the bias (zero if the model has none)."""
         return Factors(self._vectors, self._bias)
+
+
+def to_dataset(matrix: sparse.csr_matrix, seed: int) -> Any:
+    """Cornac's ``Dataset`` of ``matrix``, users and items numbered as in it."""
+    from cornac.data import Dataset
+
+    entries = matrix.tocoo()
+    uir = (entries.row.astype(int), entries.col.astype(int), entries.data.astype(float))
+    users, items = ({index: index for index in range(size)} for size in matrix.shape)
+    return Dataset(*matrix.shape, users, items, uir, seed=seed % 2**31)
 
 
 def _split_bias(users: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -9,8 +9,6 @@ from torch.nn import functional
 
 from src.recommenders.vae.settings import VAESettings
 
-ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid}
-
 CHUNK_ELEMENTS = 2_000_000
 """Logits held in memory at a time, so that they stay in a processor's cache."""
 
@@ -32,7 +30,6 @@ class VAE(nn.Module):
         """Draw initial weights from ``generator`` alone."""
         super().__init__()
         self.cfg = cfg
-        self.activation = ACTIVATIONS[cfg.activation]
         hidden, latent = cfg.n_factors, cfg.latent_size
         self.item_inputs = nn.Parameter(torch.empty(n_items, hidden))
         self.input_bias = nn.Parameter(torch.zeros(hidden))
@@ -61,12 +58,12 @@ class VAE(nn.Module):
         summed = functional.embedding_bag(
             items, self.item_inputs, offsets, mode="sum", per_sample_weights=weights, include_last_offset=True
         )
-        hidden = self.activation(summed + self.input_bias)
+        hidden = torch.tanh(summed + self.input_bias)
         return self.to_mean(hidden), self.to_log_variance(hidden)
 
     def decode(self, latent: Tensor) -> Tensor:
         """The activations that item vectors are multiplied with, [b, hidden]."""
-        return self.activation(self.to_hidden(latent))
+        return torch.tanh(self.to_hidden(latent))
 
     def negative_log_likelihood(
         self, hidden: Tensor, items: Tensor, offsets: Tensor, generator: torch.Generator

@@ -13,7 +13,6 @@ class VAESettings(RecommenderConfig):
     name: str = setting("vae", "shown in tables and directory names")
     item_bias: bool = setting(True, "one bias an item in the last layer")
     latent_size: int = setting(128, "of a user's state", within="[1, inf)")
-    activation: str = setting("tanh", "of hidden layers", choices="tanh | relu | sigmoid")
     normalize_input: bool = setting(False, "scale a user's interactions, the encoder's input, to unit L2 norm")
     init_scale: float = setting(
         0.1, "of the initial item vectors, 1: torch's; rare items keep theirs", within="(0, inf)"
@@ -28,4 +27,3 @@ class VAESettings(RecommenderConfig):
     sampled_items: int | None = setting(
         None, "other items in a step's softmax, at random; null: all", within="[1, inf)"
     )
-    averaged_share: float = setting(0.0, "last share of steps whose weights are averaged", within="[0, 1)")

@@ -3,7 +3,6 @@
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from scipy import sparse
 from torch import Tensor
@@ -18,7 +17,6 @@ from src.recommenders.vae.network import VAE, kl_divergence
 from src.recommenders.vae.settings import VAESettings
 
 LOG_EVERY = 20
-AVERAGE_EVERY = 5
 
 Batch = tuple[Tensor, Tensor, int]
 
@@ -94,28 +92,13 @@ class VAEModule(lightning.LightningModule):
         return reduced.item()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Adam; unless weights are averaged, its rate falls linearly to zero over the last half of training."""
+        """Adam; its rate falls linearly to zero over the last half of training."""
         cfg = self.cfg
         optimizer = torch.optim.AdamW(
             self.parameters(), cfg.lr, eps=cfg.adam_eps, weight_decay=cfg.weight_decay, fused=True
         )
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: 1.0 if cfg.averaged_share else min(1.0, 2 * (1 - step / cfg.max_steps))
-        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, 2 * (1 - step / cfg.max_steps)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-class LateWeights(WeightAveraging):
-    """After training, the model has the mean of the weights of the last steps, which makes rare items less noisy."""
-
-    def __init__(self, first_step: int) -> None:
-        """Average the weights of step ``first_step`` and later."""
-        super().__init__()
-        self.first_step = first_step
-
-    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
-        """Whether the weights after a step, counted from 0, are part of the mean."""
-        return step_idx is not None and step_idx >= self.first_step and step_idx % AVERAGE_EVERY == 0
 
 
 def fit_vae(
@@ -129,13 +112,11 @@ def fit_vae(
     vae = VAE(matrix.shape[1], cfg, torch.Generator().manual_seed(derive_seed(seed, "weights")))
     module = VAEModule(vae, cfg, seed)
     batches = UserBatches(matrix, cfg.batch_size, cfg.max_steps, derive_seed(seed, "batches"))
-    averaging = LateWeights(int((1 - cfg.averaged_share) * cfg.max_steps)) if cfg.averaged_share else None
     with quiet_lightning():
         trainer = lightning.Trainer(
             **devices.devices_used,
             strategy=devices.strategy,
             max_steps=cfg.max_steps,
-            callbacks=averaging,
             enable_progress_bar=devices.shows_progress,
             enable_checkpointing=False,
             enable_model_summary=False,

@@ -72,7 +72,7 @@ def test_unlabelled_images_come_in_their_share_at_most_the_limit(shared_pipeline
 def test_evaluation_shows_every_image_once_on_any_number_of_devices(store, n_ranks):
     rows, seen = np.arange(7), []
     for rank in range(n_ranks):
-        part = EvaluationBatches(CentreCrops(store, 24, 1.0), rows, 2, rank, n_ranks)
+        part = EvaluationBatches(CentreCrops(store, 24, 1.0), (rows, rows), 2, rank, n_ranks)
         assert len(part) == -(-7 // (2 * n_ranks))
         for batch in (part[index] for index in range(len(part))):
             assert len(batch["inputs"]) == len(batch["index"])

@@ -9,7 +9,8 @@ from PIL import Image
 
 from src.config.datasets import TabularConfig
 from src.data.images.decode import RefusedImageError
-from src.data.images.store import load_image, resolve_image_path
+from src.data.images.folder import LocalImages
+from src.data.images.store import load_image
 
 
 @pytest.fixture
@@ -135,6 +136,38 @@ def test_bomb_is_refused_by_its_declared_size(side, tmp_path, cfg):
     assert reason(tmp_path / "bomb.png", cfg) == "image has too many pixels"
 
 
+def with_chunk(kind, content):
+    stream = io.BytesIO()
+    solid("RGB", (10, 20, 30), (40, 32)).save(stream, "PNG")
+    png = stream.getvalue()
+    chunk = struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    return png[:33] + chunk + png[33:]  # after the header
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        (b"eXIf", b"MM\0*\0\0\0\x08\xff\xff"),
+        (b"eXIf", b"no exif"),
+        (b"tEXt", b"note\0" + b"x" * 3_000_000),
+        (b"zTXt", b"note\0\0" + zlib.compress(b"x" * 3_000_000)),
+        (b"iTXt", b"note\0\1\0\0\0" + zlib.compress(b"x" * 3_000_000)),
+        (b"iCCP", b"p\0\0" + zlib.compress(b"x" * 3_000_000)),
+    ],
+)
+def test_png_with_damaged_or_large_metadata_is_read(kind, content, tmp_path, cfg):
+    (tmp_path / "a.png").write_bytes(with_chunk(kind, content))
+    assert load_image(tmp_path / "a.png", cfg).pixels[0, 0].tolist() == [10, 20, 30]
+
+
+def test_our_limit_of_pixels_holds_and_not_pillows(tmp_path, cfg, recwarn):
+    solid("L", 7, (20_000, 10_000)).save(tmp_path / "large.png")
+    assert reason(tmp_path / "large.png", cfg) == "image has too many pixels"
+    cfg.max_image_pixels = 200_000_000
+    assert load_image(tmp_path / "large.png", cfg).pixels[0, 0].tolist() == [7, 7, 7]
+    assert not recwarn.list
+
+
 def test_floating_point_pixels_are_refused(tmp_path, cfg):
     Image.fromarray(np.zeros((16, 16), np.float32)).save(tmp_path / "f.tiff")
     assert reason(tmp_path / "f.tiff", cfg) == "pixels are floating-point numbers"
@@ -142,7 +175,7 @@ def test_floating_point_pixels_are_refused(tmp_path, cfg):
 
 def refusal(images_dir, path):
     with pytest.raises(RefusedImageError) as found:
-        resolve_image_path(images_dir, path)
+        LocalImages(images_dir).resolve(path)
     return str(found.value)
 
 
@@ -157,8 +190,8 @@ def test_paths_never_leave_the_folder(tmp_path):
     (images_dir / "inside.png").symlink_to(images_dir / "sub" / "a.png")
     os.mkfifo(images_dir / "pipe.png")
 
-    assert resolve_image_path(images_dir, "sub/a.png") == images_dir / "sub" / "a.png"
-    assert resolve_image_path(images_dir, "inside.png").is_file()
+    assert LocalImages(images_dir).resolve("sub/a.png") == images_dir / "sub" / "a.png"
+    assert LocalImages(images_dir).resolve("inside.png").is_file()
     assert refusal(images_dir, "../secret.png") == "path leaves images_dir"
     assert refusal(images_dir, "sub/../../secret.png") == "path leaves images_dir"
     assert refusal(images_dir, "..\\secret.png") == "path leaves images_dir"

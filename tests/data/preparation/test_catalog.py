@@ -13,8 +13,9 @@ from src.errors import DataError
 
 
 def table(*rows):
-    items = pd.DataFrame(rows, columns=["item_id", "image_path", "labels", "image_group"])
-    return items.astype({"image_path": object, "labels": object, "image_group": object})
+    items = pd.DataFrame(rows, columns=["item_id", "image_paths", "labels", "image_group"], dtype=object)
+    items["image_paths"] = [[path] if path else [] for path in items["image_paths"]]
+    return items
 
 
 def test_rare_labels_are_dropped_and_leave_items_known_to_have_none():
@@ -74,7 +75,7 @@ def test_groups_never_straddle_parts(rows):
     )
     digests = {f"{path}.jpg": f"digest{path // 2}" for _, path in rows}  # paths 0 and 1 hold the same image, and so on
     grouped = assign_groups(items, digests)
-    assert grouped.groupby(items["image_path"].map(digests))["part"].nunique().max() == 1
+    assert grouped.groupby(items["image_paths"].str[0].map(digests))["part"].nunique().max() == 1
     given_groups = grouped[items["image_group"].notna()]
     if len(given_groups):
         assert given_groups.groupby(items["image_group"].dropna())["image_group"].nunique().max() == 1

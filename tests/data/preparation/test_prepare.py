@@ -49,10 +49,10 @@ def test_tables_by_hand(hand_made, tmp_path):
     items = pd.read_parquet(prepared / "items.parquet")
     shared = "image-" + sha256_of_file(hand_made / "images" / "c.png")[:16]
     groups = ["f1", "f1", shared, shared, "item-i5", "item-i6", "item-i7"]
-    assert items.columns.tolist() == ["item_id", "image_path", "labels", "values", "image_group", "part"]
+    assert items.columns.tolist() == ["item_id", "image_paths", "labels", "values", "image_group", "part"]
     assert items["item_id"].tolist() == ["i1", "i2", "i3", "i4", "i5", "i6", "i7"]
-    assert items["image_path"].astype(object).where(items["image_path"].notna(), None).tolist() == [
-        "a.png", "b.png", "c.png", "c.png", None, None, None,
+    assert [list(paths) for paths in items["image_paths"]] == [
+        ["a.png"], ["b.png"], ["c.png"], ["c.png"], [], [], [],
     ]  # fmt: skip
     # dog has one item with image (i1), rare one: both fall below 2
     assert [None if x is None else list(x) for x in items["labels"]] == [
@@ -161,7 +161,7 @@ def test_twice_gives_the_same_bytes(tmp_path):
 
 
 @pytest.mark.parametrize(("module", "step"), [
-    *((build, step) for step in ("write_store", "save_table", "describe", "plot_items_per_label")),
+    *((build, step) for step in ("write_store", "save_table", "describe_dataset", "plot_items_per_label")),
     *((prepare, step) for step in ("build_manifest", "save_json")),
 ])  # fmt: skip
 def test_killed_half_way_leaves_nothing_that_looks_finished(module, step, hand_made, tmp_path, monkeypatch):

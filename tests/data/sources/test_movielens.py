@@ -20,7 +20,7 @@ def test_1m_is_latin1(tmp_path):
         "1193": ["Drama"],
         "7": ["Comedy"],
     }
-    assert raw.items["image_path"].tolist() == ["1.jpg", "73.jpg", "1193.jpg", "7.jpg"]
+    assert raw.items["image_paths"].tolist() == [["1.jpg"], ["73.jpg"], ["1193.jpg"], ["7.jpg"]]
     assert raw.interactions.values.tolist() == [["1", "1193"], ["1", "73"], ["2", "1193"]]
     assert raw.dropped == {"movies_that_cannot_be_read": 0, "ratings_that_cannot_be_read": 0}
 

@@ -20,11 +20,11 @@ def cfg(tmp_path):
 def test_tables_by_hand(cfg):
     raw = read_source(cfg)
     assert raw.items.drop(columns="values").to_numpy().tolist() == [
-        ["p1", downloaded_path(P1_URL), ["animals"], None],
-        ["p2", None, ["animals"], None],  # a tie; animals come before cars
-        ["p3", downloaded_path(P3_URL), ["cars"], None],  # the only repin with a known category
-        ["p4", downloaded_path(P1_URL), None, None],
-        ["p6", None, ["design"], None],
+        ["p1", [downloaded_path(P1_URL)], ["animals"], None],
+        ["p2", [], ["animals"], None],  # a tie; animals come before cars
+        ["p3", [downloaded_path(P3_URL)], ["cars"], None],  # the only repin with a known category
+        ["p4", [downloaded_path(P1_URL)], None, None],
+        ["p6", [], ["design"], None],
     ]
     assert raw.interactions.values.tolist() == [
         ["u1", "p1"],

@@ -27,7 +27,7 @@ def write(cfg, name, text):
 def test_csv_keeps_ids_and_tells_unknown_from_none(cfg):
     raw = read_source(cfg)
     assert raw.items["item_id"].tolist() == ["007", "NA", "3", "4"]
-    assert raw.items["image_path"].tolist() == ["a.jpg", "b,1.jpg", None, "d.jpg"]
+    assert raw.items["image_paths"].tolist() == [["a.jpg"], ["b,1.jpg"], [], ["d.jpg"]]
     assert raw.items["labels"].tolist() == [["cat", "dog"], None, [], ["dog"]]
     assert raw.interactions.values.tolist() == [["u1", "007"], ["u1", "NA"], ["u2", "3"]]
 
@@ -43,7 +43,7 @@ def test_parquet_holds_lists_and_integer_ids(cfg, tmp_path):
     cfg.items_file = "items.parquet"
     items = read_source(cfg).items
     assert items["item_id"].tolist() == ["1", "2", "3"]
-    assert items["image_path"].tolist() == ["a", None, "c"]
+    assert items["image_paths"].tolist() == [["a"], [], ["c"]]
     assert items["labels"].tolist() == [["x", "y"], None, []]
 
 

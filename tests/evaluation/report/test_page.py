@@ -13,7 +13,7 @@ from src.config.datasets import DatasetConfig
 from src.config.stages import EvaluateConfig
 from src.evaluation.evaluate import evaluate
 from src.evaluation.report.examples import differing_pictures
-from src.evaluation.report.page import PageSetting, save_page
+from src.evaluation.report.page import save_page
 from tests.evaluation.synthetic import write_outputs
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -72,7 +72,7 @@ def test_figures_of_an_earlier_evaluation_are_not_shown(tmp_path):
 
 def test_names_are_escaped(tmp_path):
     row = {"header": ["method"], "rows": [["<script>alert(1)</script>"]]}
-    setting = PageSetting("a <b> & c", "slug", [row], ["1 < 2"])
+    setting = {"title": "a <b> & c", "slug": "slug", "tables": [row], "notes": ["1 < 2"], "pictures": []}
     save_page(
         tmp_path / "report.html",
         "<title>",

@@ -39,3 +39,19 @@ def test_both_tables_are_written_and_repeat_byte_for_byte(tmp_path):
     save_cf_tables(tmp_path / "b", "tiny", auc, paper)
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_time_and_memory_stand_beside_the_auc_and_the_papers_models_saw_more_than_valid_ones(tmp_path):
+    auc = table({"bpr": {0: [0.5], 1: [0.6]}, "vae": {0: [0.6], 1: [0.7]}}).assign(table="auc")
+    seconds = table({"bpr": {0: [10.0, 20.0]}, "vae": {0: [400.0]}}).assign(table="seconds")
+    memory = table({"bpr": {0: [1.0]}, "vae": {0: [2.5]}}).assign(table="gigabytes")
+    values, paper = pd.concat([auc, seconds, memory]), {"auc": {"vae": 0.82}}
+    valid = save_cf_tables(tmp_path, "tiny", values, paper)
+    assert "| gigabytes | seconds |" in valid
+    assert valid.count("| 1 | 15 |") == valid.count("| 2.5 | 400 |") == 1
+    assert "The paper's models saw all interactions" in valid
+    leaky = save_cf_tables(tmp_path, "tiny", values, paper, ["held_out_interactions"])
+    assert "as the original did, not valid" in leaky
+    assert "The paper's models saw" not in leaky
+    assert (tmp_path / "cf_auc.csv").is_file()
+    assert (tmp_path / "cf_auc_leaky.csv").is_file()
