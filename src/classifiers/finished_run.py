@@ -138,7 +138,7 @@ class FinishedRun:
     def represent(
         self, item_id: np.ndarray, store: ImageStore, batch_size: int
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Features of items [n], mean over images and views, [n, F], and predicted CF vectors [n, f]; None where it has none."""
+        """Features of items [n], mean over images and views, [n, F]; and predicted CF vectors [n, f], if it has any."""
         network, batches = self._evaluation(item_id, store, batch_size)
         network = network.to(DEVICE).eval()
         features, places = [], []
