@@ -79,7 +79,7 @@ def test_methods_list_equally_many_trials():
     counts = {}
     for path in sorted((CONFIGS / "method").glob("*.yaml")):
         trials = compose_config("train_classifier", f"method={path.stem}").method.trials
-        if path.stem != "cf2label":
+        if path.stem not in ("cf2label", "label_issues"):
             counts[path.stem] = len(trials)
     assert len(set(counts.values())) == 1, counts
 

@@ -13,7 +13,7 @@ from src.data import folds
 from src.data.folds import CONTEXT, TEST, TRAIN, VAL, split_of_parts
 from src.errors import ConfigError
 
-METHODS = ("cf2label", "mtl_loss", "cf_distill")
+METHODS = ("cf2label", "label_issues", "mtl_loss", "cf_distill")
 
 
 def train_all(pipeline, methods=METHODS):

@@ -66,7 +66,7 @@ def test_numbers_are_learned_and_methods_compared(numbers):
 
 def test_what_is_about_classes_refuses_numbers(numbers):
     numbers.run("prepare_dataset")
-    for method in ("cf2label", "cf_distill", "mtl_loss"):
+    for method in ("cf2label", "label_issues", "cf_distill", "mtl_loss"):
         with pytest.raises(ConfigError, match=f"{method} is about classes, but dataset.value_columns asks for numbers"):
             numbers.classify(method, "alpha=0.1")
     with pytest.raises(ConfigError, match="compares validation mAP"):

@@ -13,7 +13,13 @@ from omegaconf import OmegaConf
 
 from src.artifacts import CONFIG_FILE, MANIFEST_FILE, METRICS_FILE, PREPARED, Predictions
 from src.classifiers.models.checkpoints import BEST, load_checkpoint, network_state
-from src.classifiers.models.evaluation_batches import CentreCrops, EvaluationBatches, predict_scores
+from src.classifiers.models.evaluation_batches import (
+    CentreCrops,
+    EvaluationBatches,
+    average,
+    batch_loader,
+    predict_scores,
+)
 from src.classifiers.models.features import FrozenFeatures
 from src.classifiers.models.heads import Heads
 from src.classifiers.models.network import ImageFeatures, MultitaskNetwork
@@ -28,6 +34,8 @@ from src.files import load_json, load_yaml
 from src.runs import content_hash, is_finished
 
 logger = logging.getLogger(__name__)
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @dataclass(frozen=True)
@@ -123,17 +131,37 @@ class FinishedRun:
 
     def score(self, item_id: np.ndarray, store: ImageStore, batch_size: int, num_workers: int = 0) -> np.ndarray:
         """Class probabilities, or numbers, of items [n], [n, N] float32."""
+        network, batches = self._evaluation(item_id, store, batch_size)
+        return predict_scores(network, batches, DEVICE, num_workers)
+
+    @torch.inference_mode()
+    def represent(
+        self, item_id: np.ndarray, store: ImageStore, batch_size: int
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Features of items [n], mean over images and views, [n, F]; and predicted CF vectors [n, f], if it has any."""
+        network, batches = self._evaluation(item_id, store, batch_size)
+        network = network.to(DEVICE).eval()
+        features, places = [], []
+        for batch in batch_loader(batches):
+            inputs = batch["inputs"].to(DEVICE)
+            features.append((inputs if self.is_frozen else network.features(inputs)).float().mean(dim=1))
+            places.append(batch["index"].to(DEVICE))
+        mean = average(torch.cat(features), torch.cat(places), len(item_id))
+        vectors = network.heads.cf_vectors(mean)
+        return mean.cpu().numpy(), None if vectors is None else vectors.cpu().numpy()
+
+    def _evaluation(
+        self, item_id: np.ndarray, store: ImageStore, batch_size: int
+    ) -> tuple[MultitaskNetwork, EvaluationBatches]:
+        """The network, without backbone where features are frozen, and its inputs."""
         settings = self.definition["settings"]
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if self.is_frozen:
             directory = self.prepared_dir.parent / "features" / self.definition["inputs"]["features"]
             inputs: Any = FrozenFeatures.open(directory, len(store)).views
             network = MultitaskNetwork(None, self._heads, settings["views"])
         else:
             inputs, network = CentreCrops(store, settings["image_size"], settings["eval_crop"]), self.network
-        return predict_scores(
-            network, EvaluationBatches(inputs, store.images_of(item_id), batch_size), device, num_workers
-        )
+        return network, EvaluationBatches(inputs, store.images_of(item_id), batch_size)
 
     def predict_test(self, batch_size: int, num_workers: int) -> Predictions:
         """Scores and labels of the test items that have labels; no other code reads test labels."""

@@ -1,6 +1,5 @@
 """From a composed config to runs: tuned settings, and the runs that the config names and needs."""
 
-import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,9 +17,7 @@ from src.files import PROJECT, load_yaml, sha256_of_file
 from src.recommenders.run import dataset_dir, recommender_run, require_vectors
 from src.runs import Run
 
-logger = logging.getLogger(__name__)
-
-CF2LABEL, IMAGE_ONLY, FROZEN = "cf2label", "image_only", "frozen"
+CF2LABEL, LABEL_ISSUES, IMAGE_ONLY, FROZEN = "cf2label", "label_issues", "image_only", "frozen"
 SOFT_LABELS = {CF2LABEL: (CF2LABEL,), IMAGE_ONLY: (IMAGE_ONLY,), "both": (CF2LABEL, IMAGE_ONLY)}
 """The sources of probabilities for each choice of ``method.soft_labels``."""
 
@@ -49,7 +46,7 @@ def resolve(cfg: ClassifierTrainingConfig) -> ClassifierTrainingConfig:
     Raises:
         ConfigError: Settings contradict each other, or a tuned setting is not tunable.
     """
-    tuned = _tuned(cfg)[1].get("settings", {})
+    tuned = tuned_by(cfg)[1].get("settings", {})
     check_tunable("The tuned config", tuned)
     defaults = {
         "alpha": cfg.method.alpha,
@@ -72,7 +69,7 @@ def resolve(cfg: ClassifierTrainingConfig) -> ClassifierTrainingConfig:
     return resolved
 
 
-def _tuned(cfg: ClassifierTrainingConfig) -> tuple[str, Mapping[str, Any]]:
+def tuned_by(cfg: ClassifierTrainingConfig) -> tuple[str, Mapping[str, Any]]:
     """The method whose tuned settings a config takes, its own or ``tuned_as``, and its entry; empty without one."""
     for method in filter(None, (cfg.method.name, cfg.method.tuned_as)):
         if entry := tuned_entry(cfg, method):
@@ -102,18 +99,6 @@ def tuned_entry(cfg: ClassifierTrainingConfig, method: str) -> Mapping[str, Any]
 def tuned_with(cfg: ClassifierTrainingConfig) -> dict[str, Any]:
     """The settings, by dotted name, that are fixed while tuning."""
     return flat({name: value for name, value in identity(cfg).items() if name not in (*TUNABLE, "method", "study")})
-
-
-def report_tuned(cfg: ClassifierTrainingConfig) -> None:
-    """Log the tuned settings that a config takes, and the fixed settings in which their tuning differed."""
-    method, entry = _tuned(cfg)
-    if not entry:
-        return
-    here, may_differ = tuned_with(cfg), ("fold", "seed", "label_ratio")
-    made_with = {name: value for name, value in entry.get("made_with", {}).items() if name not in may_differ}
-    other = [f"{name}={value}" for name, value in made_with.items() if here.get(name, value) != value]
-    chosen = " ".join(f"{name}={value}" for name, value in entry["settings"].items())
-    logger.info("Tuned for %s: %s%s", method, chosen, f"; tuned with {', '.join(other)}" if other else "")
 
 
 def check_tunable(what: str, names: Any) -> None:
@@ -157,8 +142,9 @@ def vectors_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> Run:
 
 
 def classifier_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> Run:
-    """The run of a resolved config: CF2Label's, or one of fine-tuning."""
-    return cf2label_run(cfg, fold) if cfg.method.name == CF2LABEL else _fine_tuning_run(cfg, fold)
+    """The run of a resolved config: CF2Label's, of a search for label issues, or of fine-tuning."""
+    runs = {CF2LABEL: cf2label_run, LABEL_ISSUES: label_issues_run}
+    return runs.get(cfg.method.name, _fine_tuning_run)(cfg, fold)
 
 
 def cf2label_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> Run:
@@ -177,6 +163,19 @@ def cf2label_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> Run:
         },
         inputs={"items": fold.items_digest, "vectors": vectors_run(cfg, fold)},
         command=_command(cfg, {"method": CF2LABEL, **given}),
+    )
+
+
+def label_issues_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> Run:
+    """A search for label issues: by CF2Label, and in the same way by frozen features."""
+    run, planted = cf2label_run(cfg, fold), cfg.method.planted_errors
+    return replace(
+        run,
+        parent=run.parent.with_name(LABEL_ISSUES),
+        name="-".join([cfg.backbone.name, *([f"planted{planted:g}"] if planted else []), run.name]),
+        settings={**run.settings, "planted_errors": planted},
+        inputs={**run.inputs, "features": features_run(cfg, fold)},
+        command=_command(cfg, {"method": LABEL_ISSUES}),
     )
 
 

@@ -1,4 +1,4 @@
-"""The stage ``main_train_classifier.py``: CF2Label or fine-tuning, skipped when finished, resumed when not.
+"""The stage ``main_train_classifier.py``: CF2Label, label issues or fine-tuning; skipped when finished, else resumed.
 
 Training code is imported only when needed, so that skipping is fast.
 """
@@ -7,7 +7,16 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from src.classifiers.settings import CF2LABEL, classifier_run, load_fold, report_tuned, resolve, vectors_run
+from src.classifiers.settings import (
+    CF2LABEL,
+    LABEL_ISSUES,
+    classifier_run,
+    load_fold,
+    resolve,
+    tuned_by,
+    tuned_with,
+    vectors_run,
+)
 from src.config.stages import HELD_OUT_INTERACTIONS, ClassifierTrainingConfig
 from src.data.folds import FoldData
 from src.runs import Run, is_primary_process
@@ -39,6 +48,22 @@ def _train(cfg: ClassifierTrainingConfig, fold: FoldData, run: Run, callbacks: S
         from src.cf2label.stage import fit_cf2label
 
         return fit_cf2label(cfg, fold, vectors_run(cfg, fold), run, may_leak=HELD_OUT_INTERACTIONS in cfg.leaks)
+    if cfg.method.name == LABEL_ISSUES:
+        from src.classifiers.label_issues.stage import find_label_issues
+
+        return find_label_issues(cfg, fold, run)
     from src.classifiers.training.loop import fine_tune
 
     return fine_tune(cfg, fold, run, callbacks)
+
+
+def report_tuned(cfg: ClassifierTrainingConfig) -> None:
+    """Log the tuned settings that a config takes, and the fixed settings in which their tuning differed."""
+    method, entry = tuned_by(cfg)
+    if not entry:
+        return
+    here, may_differ = tuned_with(cfg), ("fold", "seed", "label_ratio")
+    made_with = {name: value for name, value in entry.get("made_with", {}).items() if name not in may_differ}
+    other = [f"{name}={value}" for name, value in made_with.items() if here.get(name, value) != value]
+    chosen = " ".join(f"{name}={value}" for name, value in entry["settings"].items())
+    logger.info("Tuned for %s: %s%s", method, chosen, f"; tuned with {', '.join(other)}" if other else "")

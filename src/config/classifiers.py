@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from src.config.setting import option, setting
+from src.config.setting import CHANGED, option, setting
 from src.config.store import schema
 
 
@@ -75,6 +75,7 @@ class MethodConfig:
     vectors: str = setting("cf", "or a control's: permuted across items, normal", choices="cf | shuffled | random")
     alpha: float = setting(0.0, "default where neither the command nor tuning sets it", within="[0, inf)")
     distill_lambda: float = setting(0.0, "default where neither the command nor tuning sets it", within="[0, 1]")
+    planted_errors: float = setting(0.0, "of label_issues: label sets exchanged", within="[0, 1)", names_run=CHANGED)
     tuned_as: str | None = option(None, "train with the settings tuned for this method, unless it has its own")
     trials: list[dict[str, Any]] = option([], "settings that tuning tries, unless it searches")
     search: dict[str, SearchConfig] = option(SEARCH, "where tuning with n_trials searches")

@@ -15,6 +15,7 @@ from src.data.folds import FoldData, open_fold
 from src.files import save_text
 from src.randomness import derive_seed
 from src.recommenders.auc import recommender_auc
+from src.recommenders.base import Recommender
 from src.recommenders.interactions import UserItem, build_user_item
 from src.recommenders.run import dataset_dir, recommender_run
 from src.runs import Run, is_primary_process
@@ -63,11 +64,17 @@ def _measure(cfg: RecommenderTrainingConfig, user_item: UserItem) -> dict[str, A
     return {f"auc_{name}": value for name, value in auc.items()}
 
 
-def _export(cfg: RecommenderTrainingConfig, user_item: UserItem, directory: Path) -> None:
-    """Fit on all interactions, and write item vectors and the training curve, if the model has them."""
-    model = cfg.recommender.build(cfg.trainer)
+def fit_on_all(cfg: RecommenderTrainingConfig, user_item: UserItem) -> Recommender:
+    """The CF model whose vectors are exported: fitted on all interactions; on a CPU, always the same."""
+    model: Recommender = cfg.recommender.build(cfg.trainer)
     logger.info("Fitting %s on all %d interactions.", cfg.recommender.name, user_item.matrix.nnz)
     model.fit(user_item.matrix, derive_seed(cfg.seed, "recommender exported"))
+    return model
+
+
+def _export(cfg: RecommenderTrainingConfig, user_item: UserItem, directory: Path) -> None:
+    """Fit on all interactions, and write item vectors and the training curve, if the model has them."""
+    model = fit_on_all(cfg, user_item)
     factors = model.item_factors()
     if not is_primary_process():
         return

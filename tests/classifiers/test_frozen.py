@@ -13,7 +13,7 @@ from src.artifacts import METRICS_FILE, Predictions
 from src.classifiers.finished_run import FinishedRun
 from src.classifiers.models import features
 from src.classifiers.models.network import ImageFeatures
-from src.classifiers.settings import CF2LABEL, features_run, load_fold, resolve
+from src.classifiers.settings import CF2LABEL, LABEL_ISSUES, features_run, load_fold, resolve
 from src.deployment.calibration import calibration_of
 from src.errors import ArtifactError, DataError
 from src.files import load_yaml
@@ -21,7 +21,7 @@ from src.runs import is_finished
 from tests.pipeline import CONFIGS
 
 FROZEN = ("features=frozen", "views=2", "label_ratio=0.4")
-METHODS = sorted(path.stem for path in (CONFIGS / "method").glob("*.yaml") if path.stem != "base_method")
+METHODS = sorted(path.stem for path in (CONFIGS / "method").glob("*.yaml") if path.stem != LABEL_ISSUES)
 
 
 def features_dir(pipeline, *overrides):

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from src.classifiers.settings import classifier_run, load_fold, report_tuned, requirements, resolve, tuned_entry
+from src.classifiers.settings import classifier_run, load_fold, requirements, resolve, tuned_entry
+from src.classifiers.train import report_tuned
 from src.errors import ConfigError
 from src.files import save_yaml
 

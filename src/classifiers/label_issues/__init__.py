@@ -1,0 +1,1 @@
+"""Wrong and missing labels, found by image and interactions together."""
