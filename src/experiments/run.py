@@ -10,7 +10,7 @@ import pandas as pd
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.artifacts import EVALUATION_DIR, METRICS_FILE, PRECHECK_FILE
+from src.artifacts import EVALUATION_DIR, METRICS_FILE, PRECHECK_FILE, SEEN_HELD_OUT
 from src.classifiers.settings import IMAGE_ONLY
 from src.config.overrides import PRESET, parse
 from src.config.stages import ExperimentConfig, RecommenderTrainingConfig
@@ -22,7 +22,7 @@ from src.experiments.plan import build_steps
 from src.experiments.steps import Step
 from src.experiments.survey import FINISHED, Surveyed, survey
 from src.files import PROJECT, load_json
-from src.recommenders.run import dataset_dir
+from src.recommenders.run import dataset_dir, table_name
 
 logger = logging.getLogger(__name__)
 
@@ -147,8 +147,9 @@ def _compare_cf_models(surveyed: Sequence[Surveyed], models: Sequence[str]) -> s
             continue
         if found.recommender.name not in models:
             continue
-        cfg, model = found, found.recommender.name
-        rows.append(("auc", model, cfg.fold, load_json(directory / METRICS_FILE)["auc_strict"]))
+        cfg, model, metrics = found, table_name(found.recommender), load_json(directory / METRICS_FILE)
+        if "auc_strict" in metrics:
+            rows.append(("auc", model, cfg.fold, metrics["auc_strict"]))
         path = directory / PRECHECK_FILE
         known = load_json(path)["result"] if path.is_file() else {}
         for name, key in ((model, "cf2label_mAP"), ("shuffled", "shuffled_mAP"), ("popularity", "popularity_mAP")):
@@ -157,9 +158,8 @@ def _compare_cf_models(surveyed: Sequence[Surveyed], models: Sequence[str]) -> s
     if cfg is None:
         return "No CF model has finished."
     order = ["popularity", "shuffled", *models]
-    values = pd.DataFrame(
-        sorted(rows, key=lambda row: order.index(row[1])), columns=["table", "model", "fold", "value"]
-    )
+    rows.sort(key=lambda row: order.index(row[1].removesuffix(SEEN_HELD_OUT)))
+    values = pd.DataFrame(rows, columns=["table", "model", "fold", "value"])
     folder = dataset_dir(cfg) / EVALUATION_DIR
     return save_cf_tables(folder, cfg.dataset.name, values, cfg.dataset.paper_results, cfg.leaks)
 

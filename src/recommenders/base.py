@@ -9,6 +9,7 @@ from omegaconf import MISSING
 
 from src.config.classifiers import TrainerConfig
 from src.config.setting import setting
+from src.config.stages import RecommenderTrainingConfig
 from src.errors import ConfigError
 
 if TYPE_CHECKING:  # --help needs none of them
@@ -16,6 +17,9 @@ if TYPE_CHECKING:  # --help needs none of them
 
     import numpy as np
     from scipy import sparse
+
+    from src.artifacts import ItemVectors
+    from src.data.folds import FoldData
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,17 @@ class RecommenderConfig:
     n_factors: int = setting(64, "f, size of an item vector", within="[1, inf)")
     auc_holdout: float = setting(0.2, "share of the train items' interactions held out for the AUC", within="(0, 1)")
 
-    def build(self, trainer: TrainerConfig) -> Recommender:
-        """The model; raises ``ConfigError`` for settings that do not fit together."""
+    def inputs(self, cfg: RecommenderTrainingConfig) -> dict[str, str]:
+        """Digests, by kind, of files beside the interactions that its vectors come from."""
+        return {}
+
+    def given(self, cfg: RecommenderTrainingConfig, data: FoldData) -> tuple[ItemVectors, dict[str, int]] | None:
+        """Vectors that were made elsewhere, and counts for ``metrics.json``; None: a model is fitted."""
+        return None
+
+    def build(self, trainer: TrainerConfig, item_id: np.ndarray | None = None) -> Recommender:
+        """The model; raises ``ConfigError`` for settings that do not fit together.
+
+        ``item_id`` names the columns of the matrix, [n_items], to those of a warm start; None: no warm start.
+        """
         raise ConfigError(f"recommender={self.name} is none of configs/recommender/*.yaml.")
