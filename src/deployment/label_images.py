@@ -54,7 +54,7 @@ def label_images(cfg: UseConfig) -> dict[str, Any]:
         tqdm(desc="label", unit="image", disable=not cfg.trainer.shows_progress) as progress,
     ):
         for batch in batches:
-            features, scores, cf_vectors = _apply(network, batch.images, device)
+            features, scores, cf_vectors = apply_network(network, batch.images, device)
             usable = [path for path, error in zip(batch.paths, batch.errors, strict=True) if error is None]
             rows = files.write(batch.paths, batch.errors, scores)
             labelled = [row for row in rows if row["error"] is None]
@@ -74,7 +74,7 @@ def label_images(cfg: UseConfig) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def _apply(
+def apply_network(
     network: MultitaskNetwork, images: Tensor, device: torch.device
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Features [k, F], scores [k, N], and CF vectors [k, f] where the network predicts them, of k images."""

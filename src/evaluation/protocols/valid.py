@@ -23,7 +23,7 @@ from src.evaluation.inputs.aligned import StudyRuns
 from src.evaluation.inputs.runs_table import Setting
 from src.evaluation.report.examples import Picture, Thumbnails, differing_pictures
 from src.evaluation.report.page import PAGE, Evaluated, PageSetting, describe_dataset, rendered_table, save_page
-from src.evaluation.report.verdict import DotPlot, class_values, dot_plot, find_verdict, method_values
+from src.evaluation.report.verdict import gain, plot_classes, plot_ratio, verdict
 from src.evaluation.statistics.comparison import MethodResult, compare_methods
 from src.evaluation.statistics.equivalence import MARGIN
 from src.evaluation.statistics.labels_saved import LabelsSaved, labels_saved
@@ -40,7 +40,7 @@ def evaluate_classes(study: StudyRuns) -> Evaluated:
     is_prepared = (dataset_dir / PREPARED / MANIFEST_FILE).is_file()
     thumbnails = Thumbnails(dataset_dir) if is_prepared else None
     counts = load_counts(dataset_dir) if is_prepared else None
-    results, verdicts, texts, settings, shown = {}, {}, [], [], []
+    results, leaders, texts, settings, shown = {}, {}, [], [], []
     for setting, methods in study.grouped.items():
         measured = results[setting] = compare_methods(setting, methods, predictions, cfg)
         paper = cfg.dataset.paper_results.get("mAP", {}) if setting.label_ratio == 1 else {}
@@ -61,11 +61,10 @@ def evaluate_classes(study: StudyRuns) -> Evaluated:
             tables.append(rendered_table(slices, columns))
             notes = [*notes, NOTE]
         pictures = _pictures(study, setting, measured, thumbnails) if thumbnails else []
-        verdict = verdicts[setting] = find_verdict(measured, setting.label_ratio, cfg.baseline, cfg.confidence_level)
-        gains = class_values(verdict.best, measured[0])
-        about = f"Difference in AP, {verdict.best.name} to {cfg.baseline}"
-        classes = dot_plot(about, gains, 0.0, gains, signed=True) if verdict.best.contrast else None
-        shown.append(PageSetting(setting.title, setting.slug, verdict.text, tables, notes, classes, pictures))
+        best = leaders[setting] = max(measured, key=gain)
+        said = verdict(best, setting.label_ratio, cfg.baseline, cfg.confidence_level)
+        classes = plot_classes(best, measured[0]) if best.contrast else None
+        shown.append(PageSetting(setting.title, setting.slug, said, tables, notes, classes, pictures))
     by_network = {
         network: labels_saved(rows, cfg.baseline, cfg.confidence_level)
         for network, rows in _by_network(results).items()
@@ -74,24 +73,17 @@ def evaluate_classes(study: StudyRuns) -> Evaluated:
     tables_saved = _save_labels_saved(study, saved)
     texts += [text for text, _ in tables_saved]
     stems = _save_figures(study, results, saved) if cfg.figures else []
-    lead = max(verdicts, key=lambda setting: verdicts[setting].weight)
+    lead = max(leaders, key=lambda setting: gain(leaders[setting]))
     shown.sort(key=lambda setting: setting.slug != lead.slug)
-    of_network = _by_network(results)[lead._replace(label_ratio=1)]
-    dots = _dots(of_network, cfg.baseline)
+    by_ratio = sorted(_by_network(results)[lead._replace(label_ratio=1)].items())
+    beside = [row for _, rows in by_ratio for row in rows]
+    dots = [plot_ratio(f"label ratio {ratio:g}", rows, cfg.baseline, beside) for ratio, rows in by_ratio]
     page = describe_dataset(dataset_dir, stems, shown, thumbnails, [table for _, table in tables_saved], dots)
     save_page(folder / PAGE, f"{dataset_dir.name}, study {cfg.study}", [page])
     how = ("baseline", "n_resamples", "n_permutations", "confidence_level", "seed")
     labels = {network.network: labels_saved_rows(entries) for network, entries in saved.items()}
     numbers = {**{name: getattr(cfg, name) for name in how}, "settings": settings, "labels_saved": labels}
     return Evaluated(numbers, "\n".join(texts), page)
-
-
-def _dots(by_ratio: Mapping[float, Sequence[MethodResult]], baseline: str) -> list[DotPlot]:
-    """The methods' mAP at each label ratio, on one axis."""
-    panels = {ratio: method_values(rows, baseline) for ratio, rows in sorted(by_ratio.items())}
-    shared = [value for values in panels.values() for value in values]
-    lines = {ratio: rows[0][1] if rows[0][4] == "baseline" else None for ratio, rows in panels.items()}
-    return [dot_plot(f"label ratio {ratio:g}", rows, lines[ratio], shared) for ratio, rows in panels.items()]
 
 
 def _pictures(

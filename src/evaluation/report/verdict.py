@@ -9,95 +9,69 @@ from matplotlib.ticker import MaxNLocator
 from src.evaluation.statistics.comparison import MethodResult
 from src.evaluation.tables.format import number, p_value, span
 
-Value = tuple[str, float, float, float, str]
-"""A row of a dot plot: name, value, the ends of its interval, and how it is drawn (``baseline``, ``yes`` or ``no``)."""
-
-
-class Dot(NamedTuple):
-    """A row of a dot plot; places are in percent of the axis."""
-
-    name: str
-    text: str
-    place: float
-    low: float
-    high: float
-    kind: str
+Row = tuple[str, float, float, float, str]
+"""Name, value, ends of its interval, and how it is drawn: ``baseline``, or ``yes`` for filled."""
 
 
 class DotPlot(NamedTuple):
-    """Rows, ticks (text and place), and the place of a line through all rows."""
+    """A value and an interval a row, and a line through all rows; ``sign`` is + where numbers are differences."""
 
     title: str
-    rows: Sequence[Dot]
-    ticks: Sequence[tuple[str, float]]
+    rows: Sequence[Row]
     line: float | None
+    ticks: Sequence[float]
+    sign: str
 
 
-class Verdict(NamedTuple):
-    """The sentence, the method that it is about, and what to sort by: a significant gain first, then the larger one."""
+def gain(result: MethodResult) -> tuple[bool, float]:
+    """What methods are ordered by: a significant gain comes first, then the larger one, relative to the baseline."""
+    contrast = result.contrast
+    value = contrast.difference.value / contrast.baseline if contrast else -np.inf
+    return contrast is not None and contrast.significant == "yes" and value > 0, value
 
-    text: str
-    best: MethodResult
-    weight: tuple[bool, float]
 
-
-def find_verdict(results: Sequence[MethodResult], label_ratio: float, baseline: str, level: float) -> Verdict:
+def verdict(best: MethodResult, label_ratio: float, baseline: str, level: float) -> str:
     """Say how the best method of a setting compares with the baseline."""
+    contrast, name = best.contrast, best.name
     labels = "all labels" if label_ratio == 1 else f"{100 * label_ratio:g} % of the labels"
-    weights = []
-    for result in results:
-        gain = result.contrast.difference.value / result.contrast.baseline if result.contrast else -np.inf
-        weights.append((result.contrast is not None and result.contrast.significant == "yes" and gain > 0, gain))
-    best = results[max(range(len(results)), key=weights.__getitem__)]
-    contrast, estimate = best.contrast, best.mean_average_precision
     if contrast is None:
-        text = f"With {labels}, {best.name} has mAP {number(estimate.value)}; no other method is compared with it."
-        return Verdict(text, best, max(weights))
-    difference = contrast.difference
+        value = number(best.mean_average_precision.value)
+        return f"With {labels}, {name} has mAP {value}; no other method is compared with it."
+    p_values = map(p_value, (contrast.p_randomization_holm, contrast.p_t_test_holm))
     how = {
         "yes": "significant over test images and over training runs",
-        "one run": "of one training run, so nothing is called significant",
-    }.get(
-        contrast.significant,
-        f"not significant: Holm-adjusted p {p_value(contrast.p_randomization_holm)} over test images, "
-        f"{p_value(contrast.p_t_test_holm)} over training runs",
+        "no": "not significant: Holm-adjusted p {} over test images, {} over training runs".format(*p_values),
+    }.get(contrast.significant, "of one training run, so nothing is called significant")
+    value, change = number(contrast.baseline + contrast.difference.value), number(100 * gain(best)[1], 1, signed=True)
+    return (
+        f"With {labels}, {name} reaches mAP {value} where {baseline} reaches {number(contrast.baseline)}: {change} %, "
+        f"{100 * level:g} % interval of the difference "
+        f"{span(contrast.difference.low, contrast.difference.high, signed=True)}, {how}."
     )
-    text = (
-        f"With {labels}, {best.name} reaches mAP {number(contrast.baseline + difference.value)} where {baseline} "
-        f"reaches {number(contrast.baseline)}: {number(100 * max(weights)[1], 1, signed=True)} %, {100 * level:g} % "
-        f"interval of the difference {span(difference.low, difference.high, signed=True)}, {how}."
-    )
-    return Verdict(text, best, max(weights))
 
 
-def method_values(results: Sequence[MethodResult], baseline: str) -> list[Value]:
-    """Rows for a dot plot of mAP; a gain that is significant is filled."""
-    kinds = [(r.contrast.significant if r.contrast else "no") if r.method != baseline else "baseline" for r in results]
-    estimates = [result.mean_average_precision for result in results]
-    return [(r.name, e.value, e.low, e.high, k) for r, e, k in zip(results, estimates, kinds, strict=True)]
+def dot_plot(title: str, rows: Sequence[Row], line: float | None, shared: Sequence[Row], sign: str = "") -> DotPlot:
+    """A plot whose axis holds the rows of all plots beside it, ``shared``."""
+    ends = [end for row in shared for end in row[1:4]]
+    return DotPlot(title, rows, line, list(map(float, MaxNLocator(4).tick_values(min(ends), max(ends)))), sign)
 
 
-def class_values(best: MethodResult, baseline: MethodResult) -> list[Value]:
-    """Rows for a dot plot of each class's difference in AP to the baseline, the largest gain first."""
-    gains = dict(zip(best.labels.tolist(), (best.per_class - baseline.per_class).tolist(), strict=True))
-    known = sorted((-gain, label) for label, gain in gains.items() if np.isfinite(gain))
-    return [(label, -loss, *sorted((0.0, -loss)), "no" if loss > 0 else "yes") for loss, label in known]
+def plot_ratio(title: str, results: Sequence[MethodResult], baseline: str, beside: Sequence[MethodResult]) -> DotPlot:
+    """The methods' mAP; filled: a significant difference to the baseline."""
+
+    def row(result: MethodResult) -> Row:
+        estimate = result.mean_average_precision
+        kind = "baseline" if result.method == baseline else result.contrast.significant if result.contrast else "no"
+        return result.name, estimate.value, estimate.low, estimate.high, kind
+
+    rows = [row(result) for result in results]
+    line = next((value for _, value, *_, kind in rows if kind == "baseline"), None)
+    return dot_plot(title, rows, line, [row(result) for result in beside])
 
 
-def dot_plot(
-    title: str, values: Sequence[Value], line: float | None, shared: Sequence[Value], *, signed: bool = False
-) -> DotPlot:
-    """Place rows on an axis that holds all values of ``shared``, with a line at the value ``line``, if any."""
-    ends = [end for value in shared for end in value[1:4]]
-    ticks = MaxNLocator(4).tick_values(min(ends), max(ends))
-
-    def place(value: float) -> float:
-        return round(float(100 * (value - ticks[0]) / (ticks[-1] - ticks[0])), 2)
-
-    rows = [
-        Dot(name, number(value, signed=signed), place(value), place(low), place(high), kind)
-        for name, value, low, high, kind in values
-    ]
-    return DotPlot(
-        title, rows, [(number(tick, 2, signed), place(tick)) for tick in ticks], None if line is None else place(line)
-    )
+def plot_classes(best: MethodResult, baseline: MethodResult) -> DotPlot:
+    """Each class's difference in AP to the baseline, the largest gain first."""
+    gains = zip((best.per_class - baseline.per_class).tolist(), best.labels.tolist(), strict=True)
+    known = sorted(((value, label) for value, label in gains if np.isfinite(value)), key=lambda one: (-one[0], one[1]))
+    rows = [(label, value, min(value, 0.0), max(value, 0.0), "yes" if value > 0 else "no") for value, label in known]
+    return dot_plot(f"Difference in AP, {best.name} to {baseline.name}", rows, 0.0, rows, "+")

@@ -49,8 +49,7 @@ class ExternalConfig(RecommenderConfig):
         Raises:
             DataError: The file cannot be read, or has no vector of a train item.
         """
-        path = self._path(cfg.fold)
-        ids, vectors = read_vectors(path, self.item_column, self.vectors_column)
+        ids, vectors = read_vectors(self._path(cfg.fold), self.item_column, self.vectors_column)
         known = data.items["item_id"].to_numpy().astype(np.str_)
         row = pd.Index(ids).get_indexer(known)
         visible = data.items["split"].isin([TRAIN, CONTEXT]).to_numpy() | (HELD_OUT_INTERACTIONS in cfg.leaks)
@@ -62,8 +61,8 @@ class ExternalConfig(RecommenderConfig):
             "n_vectors_unmatched": len(ids) - int((row >= 0).sum()),
             "n_factors": vectors.shape[1],
         }
-        _say_unmatched(path, np.setdiff1d(ids, known), len(ids), np.sort(known), bool(used.any()))
-        logger.info("Vectors of %s: %s", path, ", ".join(f"{name} {count}" for name, count in counts.items()))
+        logger.info("Vectors: %s", ", ".join(f"{name} {count}" for name, count in counts.items()))
+        _say_unmatched(ids, known, bool(used.any()))
         n_users = np.bincount(data.train_interactions[ITEM_IDX], minlength=len(known))[used]
         return ItemVectors(known[used], vectors[row[used]], np.zeros(len(n_users), np.float32), n_users), counts
 
@@ -88,29 +87,26 @@ def read_vectors(path: Path, item_column: str, vectors_column: str) -> tuple[np.
             vectors = lists.flatten().to_numpy().reshape(len(ids), -1)
             if (np.diff(lists.offsets) != vectors.shape[1]).any():
                 raise ValueError("its vectors differ in length")
-        if np.asarray(ids).dtype.kind == "f":
-            raise ValueError("its ids are decimals; write them as text or whole numbers")
+        if ids.dtype.kind == "f" or vectors.ndim != 2 or not vectors.size:
+            raise ValueError(f"ids are {ids.dtype}, and vectors have shape {vectors.shape}")
         ids, vectors = np.char.strip(ids.astype(np.str_)), vectors.astype(np.float32)
-        if vectors.ndim != 2 or not vectors.size:
-            raise ValueError(f"its vectors have shape {vectors.shape}")
         check_rows(ids, vectors=vectors)
     except Exception as error:  # each reader fails differently on a damaged file; the cause is chained
         raise DataError(
-            f"{path} should hold an id of each item in {item_column!r}, and vectors of one length in "
-            f"{vectors_column!r}, but cannot be used: {error}. Set recommender.item_column and "
-            "recommender.vectors_column, or write it again."
+            f"{path} should hold text or whole numbers in recommender.item_column, {item_column!r}, and vectors of one "
+            f"length in recommender.vectors_column, {vectors_column!r}, but cannot be used: {error}."
         ) from error
     return ids, vectors
 
 
-def _say_unmatched(path: Path, unknown: np.ndarray, n_read: int, known: np.ndarray, is_used: bool) -> None:
+def _say_unmatched(ids: np.ndarray, known: np.ndarray, is_used: bool) -> None:
     """Warn where many ids are unknown; raises ``DataError`` where no vector is used."""
     from src.data.preparation.interactions import WORTH_SAYING, describe_unmatched
 
-    text = f"{len(unknown)} of {n_read} ids of {path} ({len(unknown) / n_read:.1%}) are not in the item table"
-    if len(unknown):
-        text += ": " + describe_unmatched([(str(one), 1) for one in unknown[:5]], known.tolist())
+    unknown, share = np.setdiff1d(ids, known), 1 - np.isin(ids, known).mean()
+    text = f"{len(unknown)} of {len(ids)} ids ({share:.1%}) are not in the item table: "
+    text += describe_unmatched([(str(one), 1) for one in unknown[:5]], np.sort(known).tolist()) if share else "none."
     if not is_used:
         raise DataError(f"recommender.file should have vectors of train items, but has none. {text}")
-    if len(unknown) > WORTH_SAYING * n_read:
+    if share > WORTH_SAYING:
         logger.warning("%s", text)

@@ -111,7 +111,7 @@ def test_many_unmatched_ids_are_said_and_no_match_is_an_error(tmp_path, caplog):
     ({"item_id": ["a", "b"], "vectors": [[1.0], [np.nan]]}, "NaN or infinite"),
     ({"item_id": ["a", "b"], "vectors": [1.0, 2.0]}, r"shape \(2,\)"),
     ({"item_id": ["a"], "vectors": [[1.0], [2.0]]}, "should have 1 rows"),
-    ({"item_id": [1.0, 2.0], "vectors": [[1.0], [2.0]]}, "its ids are decimals"),
+    ({"item_id": [1.0, 2.0], "vectors": [[1.0], [2.0]]}, "ids are float64"),
 ])  # fmt: skip
 def test_a_file_that_cannot_be_used_is_said(tmp_path, arrays, message):
     path = tmp_path / "vectors.npz"
@@ -123,7 +123,9 @@ def test_a_file_that_cannot_be_used_is_said(tmp_path, arrays, message):
 def test_damaged_and_ragged_files_are_said(tmp_path):
     for name in ("bad.npz", "bad.parquet"):
         (tmp_path / name).write_bytes(b"PK\x03\x04 nothing")
-        with pytest.raises(DataError, match=rf"{name} should hold an id of each item in 'item_id'"):
+        with pytest.raises(
+            DataError, match=rf"{name} should hold text or whole numbers in recommender.item_column, 'item_id'"
+        ):
             read_vectors(tmp_path / name, "item_id", "vectors")
     np.savez(tmp_path / "pickle.npz", item_id=np.array(["a", None], object), vectors=np.ones((2, 1)))
     with pytest.raises(DataError, match="allow_pickle"):
