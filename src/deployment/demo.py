@@ -39,18 +39,17 @@ class Demo:
     def __init__(self, cfg: UseConfig) -> None:
         """Open the run that ``cfg`` chooses, and compute the features of its train images."""
         root = dataset_dir(cfg)
-        run = self.run = FinishedRun.choose(root, cfg.study, cfg.run)
-        self._calibration, self._top_k, self._lock = calibration_of(run, cfg.batch_size), cfg.top_k, Lock()
-        self._size, self._crop = (run.definition["settings"][name] for name in ("image_size", "eval_crop"))
-        self._thumbnails, train = Thumbnails(root), run.fold.split(TRAIN)
+        self.run = FinishedRun.choose(root, cfg.study, cfg.run)
+        self._calibration, self._top_k, self._lock = calibration_of(self.run, cfg.batch_size), cfg.top_k, Lock()
+        self._size, self._crop = (self.run.definition["settings"][name] for name in ("image_size", "eval_crop"))
+        self._thumbnails, train = Thumbnails(root), self.run.fold.split(TRAIN)
         self._labels = dict(zip(train["item_id"], train["labels"], strict=True))
-        item_id, store = train["item_id"].to_numpy(), ImageStore.open(run.fold.images_dir)
+        item_id, store = train["item_id"].to_numpy(), ImageStore.open(self.run.fold.images_dir)
         batches = np.split(store.rows(item_id), range(cfg.batch_size, len(item_id), cfg.batch_size))
         crops = map(CentreCrops(store, self._size, self._crop), tqdm(batches, "features", disable=None))
         self._spaces = {"image": (item_id, np.concatenate([self._apply(images)[0] for images in crops]))}
-        if "vectors" in run.definition["inputs"]:
-            directory = next(root.glob(f"recommender/*/{run.definition['inputs']['vectors']}"))
-            stored = ItemVectors.load(directory / VECTORS_FILE)
+        if "vectors" in (inputs := self.run.definition["inputs"]):
+            stored = ItemVectors.load(next(root.glob(f"recommender/*/{inputs['vectors']}")) / VECTORS_FILE)
             known = np.isin(stored.item_id, item_id)
             self._spaces["cf"] = stored.item_id[known], stored.vectors[known]
 
@@ -58,7 +57,7 @@ class Demo:
         """Labels and nearest train items of an image file; raises ``RefusedImageError``."""
         limits = self.run.image_limits
         pixels = np.array(fit(decode_image(content, limits)[0], limits))  # torch takes no read-only memory
-        height, width = torch.tensor(pixels.shape[:2])[:, None]
+        height, width = torch.tensor(pixels.shape[:2]).split(1)
         boxes = center_crop_boxes(height, width, self._crop)
         features, scores, cf = self._apply(crop_batch([pixels].__getitem__, np.arange(1), boxes, self._size))
         near = {"image": self._nearest("image", features), "cf": [] if cf is None else self._nearest("cf", cf)}
@@ -76,10 +75,21 @@ class Demo:
             return apply_network(self.run.network, images, torch.device("cpu"))
 
 
+class Server(ThreadingHTTPServer):
+    """Listens on this machine alone; raises ``ConfigError`` where the port is taken."""
+
+    def __init__(self, cfg: UseConfig) -> None:
+        try:
+            super().__init__((ADDRESS, cfg.port), Handler)
+        except OSError as error:
+            raise ConfigError(f"port should be free, but {cfg.port} is not ({error}); give another.") from error
+        self.demo = Demo(cfg)
+
+
 class Handler(BaseHTTPRequestHandler):
     """``GET /`` is the page, and ``POST /label`` answers an image file with JSON; there is nothing else."""
 
-    demo: Demo
+    server: Server
     timeout = 60  # seconds without a byte
 
     def do_GET(self) -> None:
@@ -89,16 +99,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Send the answer, or one sentence."""
-        if not self._is_for("/label"):
-            return
         given = self.headers.get("Content-Length", "")
         length = int(given) if given.isdecimal() else MAX_BYTES + 1
+        if not self._is_for("/label"):
+            return
         if length > MAX_BYTES:
             for _ in range(min(length, 10 * MAX_BYTES) >> 16):  # a client reads no answer before it has sent all
                 self.rfile.read(1 << 16)
             return self._say(413, f"The file should have at most {MAX_BYTES // 1_000_000} MB.")
         try:
-            self._send(200, json.dumps(self.demo.answer(self.rfile.read(length))).encode())
+            self._send(200, json.dumps(self.server.demo.answer(self.rfile.read(length))).encode())
         except RefusedImageError as reason:
             self._say(422, f"The file cannot be used: {reason}.")
 
@@ -115,26 +125,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: int, content: bytes, kind: str = "application/json") -> None:
         self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(content)))
-        self.send_header("Content-Security-Policy", POLICY)
+        headers = {"Content-Type": kind, "Content-Length": str(len(content)), "Content-Security-Policy": POLICY}
+        for header in headers.items():
+            self.send_header(*header)
         self.end_headers()
         self.wfile.write(content)
 
 
-def open_server(cfg: UseConfig) -> ThreadingHTTPServer:
-    """A server at ``port`` of this machine, the model loaded; raises ``ConfigError`` where the port is taken."""
-    try:
-        server = ThreadingHTTPServer((ADDRESS, cfg.port), Handler)
-    except OSError as error:
-        raise ConfigError(f"port should be a free one, but is {cfg.port} ({error}); give another: port=...") from error
-    Handler.demo = Demo(cfg)
-    return server
-
-
 def serve(cfg: UseConfig) -> dict[str, Any]:
     """Serve the page until Ctrl+C."""
-    with open_server(cfg) as server:
-        logger.info("Open http://%s:%d in a browser; Ctrl+C ends it.", *server.server_address)
+    with Server(cfg) as server:
+        logger.info("Open http://%s:%d in a browser; Ctrl+C ends it.", ADDRESS, server.server_port)
         server.serve_forever()
     return {}

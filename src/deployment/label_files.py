@@ -41,12 +41,9 @@ class LabelFiles(ExitStack):
     def write(self, paths: Sequence[str], errors: Sequence[str | None], scores: np.ndarray) -> list[dict[str, Any]]:
         """Write one row for each path; ``scores`` [k, N] are those of the k paths without error, in order."""
         probabilities = iter(self._calibration.probabilities(scores))
+        rank = self._calibration.rank
         rows: list[dict[str, Any]] = [
-            {
-                "image": path,
-                "error": error,
-                "labels": [] if error else self._calibration.rank(next(probabilities), self._top_k),
-            }
+            {"image": path, "error": error, "labels": [] if error else rank(next(probabilities), self._top_k)}
             for path, error in zip(paths, errors, strict=True)
         ]
         for row in rows:

@@ -70,6 +70,6 @@ class RecommenderConfig:
     def build(self, trainer: TrainerConfig, item_id: np.ndarray | None = None) -> Recommender:
         """The model; raises ``ConfigError`` for settings that do not fit together.
 
-        ``item_id`` names the columns of the matrix, [n_items], to those of a warm start; None: no warm start.
+        ``item_id`` [n_items] names the matrix's columns where vectors of an earlier run are to be kept.
         """
         raise ConfigError(f"recommender={self.name} is none of configs/recommender/*.yaml.")

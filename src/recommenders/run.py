@@ -36,8 +36,7 @@ def require_vectors(cfg: RecommenderTrainingConfig) -> None:
 def table_name(recommender: Any) -> str:
     """A CF model's name in tables, which says so where its vectors know the users of held-out items."""
     settings = plain(recommender)
-    knows = "{fold}" not in settings.get("file", "{fold}")
-    return f"{settings['name']}{SEEN_HELD_OUT if knows else ''}"
+    return str(settings["name"]) + (SEEN_HELD_OUT if "{fold}" not in settings.get("file", "{fold}") else "")
 
 
 def dataset_dir(cfg: StageConfig) -> Path:

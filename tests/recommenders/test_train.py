@@ -214,7 +214,7 @@ def test_a_warm_start_from_elsewhere_is_refused(tmp_path):
     train_and_check(config(tmp_path))
     warm = replace(VAE, init=str(run_dir(tmp_path)))
     for other in ({"fold": 1}, {"recommender": replace(warm, n_factors=8)}, {"leaks": [HELD_OUT_INTERACTIONS]}):
-        with pytest.raises(ConfigError, match=r"recommender\.init should be a run of the same dataset"):
+        with pytest.raises(ConfigError, match=r"recommender\.init should be a run with dataset"):
             recommender_run(config(tmp_path, **{"recommender": warm} | other), "digest")
     with pytest.raises(ArtifactError, match=r"nowhere/manifest\.json does not exist"):
         recommender_run(config(tmp_path, replace(VAE, init="nowhere")), "digest")

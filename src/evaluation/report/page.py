@@ -10,7 +10,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from src.artifacts import MANIFEST_FILE, PREPARED, REPORT_FILE
 from src.data.preparation.report import table_2
 from src.evaluation.report.examples import Picture, Thumbnails, cf_neighbours
-from src.evaluation.report.verdict import DotPlot
 from src.evaluation.tables.format import Column, Row
 from src.files import load_json, save_text
 
@@ -33,19 +32,14 @@ class PageSetting(NamedTuple):
     verdict: str
     tables: Sequence[dict[str, Any]]
     notes: Sequence[str]
-    classes: DotPlot | None = None
+    classes: dict[str, Any] | None = None
     pictures: Sequence[tuple[str, Sequence[Picture]]] = ()
 
 
 def rendered_table(rows: Sequence[Row], columns: Sequence[Column]) -> dict[str, Any]:
-    """Header and cells as they are printed, each with those that stand below it."""
-    starts = [place for place, column in enumerate(columns) if not column.below]
-
-    def stacked(cells: list[str]) -> list[list[str]]:
-        return [cells[start:end] for start, end in zip(starts, [*starts[1:], len(cells)], strict=True)]
-
-    lines = [[c.render(row) for c in columns] for row in rows]
-    return {"header": stacked([c.header for c in columns]), "rows": [stacked(line) for line in lines]}
+    """Header and cells as they are printed, and which columns stand below the one before."""
+    cells = [[c.render(row) for c in columns] for row in rows]
+    return {"header": [c.header for c in columns], "below": [c.below for c in columns], "rows": cells}
 
 
 def describe_dataset(
@@ -54,7 +48,7 @@ def describe_dataset(
     settings: list[PageSetting],
     thumbnails: Thumbnails | None,
     labels_saved: Sequence[dict[str, Any]] = (),
-    dots: Sequence[DotPlot] = (),
+    dots: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
     """Gather what the page shows of a dataset, by the names that the template uses.
 

@@ -1,7 +1,7 @@
 """What the page says first: a sentence for each setting, and dots with intervals, which the page draws itself."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
@@ -9,18 +9,9 @@ from matplotlib.ticker import MaxNLocator
 from src.evaluation.statistics.comparison import MethodResult
 from src.evaluation.tables.format import number, p_value, span
 
+Plot = dict[str, Any]
 Row = tuple[str, float, float, float, str]
 """Name, value, ends of its interval, and how it is drawn: ``baseline``, or ``yes`` for filled."""
-
-
-class DotPlot(NamedTuple):
-    """A value and an interval a row, and a line through all rows; ``sign`` is + where numbers are differences."""
-
-    title: str
-    rows: Sequence[Row]
-    line: float | None
-    ticks: Sequence[float]
-    sign: str
 
 
 def gain(result: MethodResult) -> tuple[bool, float]:
@@ -50,13 +41,14 @@ def verdict(best: MethodResult, label_ratio: float, baseline: str, level: float)
     )
 
 
-def dot_plot(title: str, rows: Sequence[Row], line: float | None, shared: Sequence[Row], sign: str = "") -> DotPlot:
-    """A plot whose axis holds the rows of all plots beside it, ``shared``."""
+def dot_plot(title: str, rows: Sequence[Row], line: float | None, shared: Sequence[Row], sign: str = "") -> Plot:
+    """Rows, and a line through all of them, on an axis that also holds those of ``shared``."""
     ends = [end for row in shared for end in row[1:4]]
-    return DotPlot(title, rows, line, list(map(float, MaxNLocator(4).tick_values(min(ends), max(ends)))), sign)
+    ticks = [float(tick) for tick in MaxNLocator(4).tick_values(min(ends), max(ends))]
+    return {"title": title, "rows": rows, "line": line, "ticks": ticks, "sign": sign}
 
 
-def plot_ratio(title: str, results: Sequence[MethodResult], baseline: str, beside: Sequence[MethodResult]) -> DotPlot:
+def plot_ratio(title: str, results: Sequence[MethodResult], baseline: str, beside: Sequence[MethodResult]) -> Plot:
     """The methods' mAP; filled: a significant difference to the baseline."""
 
     def row(result: MethodResult) -> Row:
@@ -69,7 +61,7 @@ def plot_ratio(title: str, results: Sequence[MethodResult], baseline: str, besid
     return dot_plot(title, rows, line, [row(result) for result in beside])
 
 
-def plot_classes(best: MethodResult, baseline: MethodResult) -> DotPlot:
+def plot_classes(best: MethodResult, baseline: MethodResult) -> Plot:
     """Each class's difference in AP to the baseline, the largest gain first."""
     gains = zip((best.per_class - baseline.per_class).tolist(), best.labels.tolist(), strict=True)
     known = sorted(((value, label) for value, label in gains if np.isfinite(value)), key=lambda one: (-one[0], one[1]))

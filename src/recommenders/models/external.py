@@ -38,7 +38,7 @@ class ExternalConfig(RecommenderConfig):
 
     def inputs(self, cfg: RecommenderTrainingConfig) -> dict[str, str]:
         """SHA-256 of the fold's file; raises ``ConfigError`` where there is none."""
-        path = self._path(cfg.fold)
+        path = Path(self.file.replace("{fold}", str(cfg.fold)))
         if not path.is_file():
             raise ConfigError(f"recommender.file should be a .npz or .parquet file, but {path} is none; correct it.")
         return {"vectors": sha256_of_file(path)}
@@ -46,10 +46,10 @@ class ExternalConfig(RecommenderConfig):
     def given(self, cfg: RecommenderTrainingConfig, data: FoldData) -> tuple[ItemVectors, dict[str, int]]:
         """The vectors of train and context items, and how many matched; those of held-out items are not used.
 
-        Raises:
-            DataError: The file cannot be read, or has no vector of a train item.
+        Raises ``DataError``: the file cannot be read, or has no vector of a train item.
         """
-        ids, vectors = read_vectors(self._path(cfg.fold), self.item_column, self.vectors_column)
+        path = Path(self.file.replace("{fold}", str(cfg.fold)))
+        ids, vectors = read_vectors(path, self.item_column, self.vectors_column)
         known = data.items["item_id"].to_numpy().astype(np.str_)
         row = pd.Index(ids).get_indexer(known)
         visible = data.items["split"].isin([TRAIN, CONTEXT]).to_numpy() | (HELD_OUT_INTERACTIONS in cfg.leaks)
@@ -69,9 +69,6 @@ class ExternalConfig(RecommenderConfig):
     def build(self, trainer: TrainerConfig, item_id: np.ndarray | None = None) -> NoReturn:
         """Raise ``ConfigError``: there is no model to fit."""
         raise ConfigError("recommender=external is read, not fitted; it can be neither tuned nor part of a joint one.")
-
-    def _path(self, fold: int) -> Path:
-        return Path(self.file.replace("{fold}", str(fold)))
 
 
 def read_vectors(path: Path, item_column: str, vectors_column: str) -> tuple[np.ndarray, np.ndarray]:

@@ -40,10 +40,8 @@ class VAEConfig(VAESettings):
         model = made["recommender"]
         there = made["dataset"]["name"], model["name"], model["n_factors"], made["fold"], made["leaks"]
         if here != there:
-            raise ConfigError(
-                "recommender.init should be a run of the same dataset, recommender, n_factors, fold and leaks, "
-                f"{here}, but {self.init} is of {there}; give another, or train one."
-            )
+            wanted = f"dataset, recommender, n_factors, fold and leaks {here}"
+            raise ConfigError(f"recommender.init should be a run with {wanted}, but {self.init} is one with {there}.")
         return {"init": sha256_of_file(Path(self.init) / VECTORS_FILE)}
 
     def build(self, trainer: TrainerConfig, item_id: np.ndarray | None = None) -> VAERecommender:

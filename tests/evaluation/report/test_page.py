@@ -78,7 +78,7 @@ def test_figures_of_an_earlier_evaluation_are_not_shown(tmp_path):
 
 
 def test_names_are_escaped(tmp_path):
-    row = {"header": [["method"]], "rows": [[["<script>alert(1)</script>"]]]}
+    row = {"header": ["method"], "below": [False], "rows": [["<script>alert(1)</script>"]]}
     picture = Picture("<img>", "data:image/png;base64,", ["'<script>alert(2)</script>\""], {})
     setting = PageSetting("a <b> & c", "slug", "<script>alert(3)", [row, row], ["1 < 2"], None, [("h", [picture])])
     page = page_of(setting, tmp_path)
@@ -184,7 +184,7 @@ def test_the_report_fits_a_laptop_and_a_phone(report, tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 def test_pictures_are_filtered_by_label_in_place(tmp_path):
-    row = {"header": [["method"]], "rows": [[["a"]]]}
+    row = {"header": ["method"], "below": [False], "rows": [["a"]]}
     pictures = [Picture(str(k), "data:,", labels, {}) for k, labels in enumerate([["cat"], ["cat", 'a "b"'], []])]
     setting = PageSetting("t", "slug", "v", [row, row], [], None, [("better", pictures[:2]), ("worse", pictures[2:])])
     page = page_of(setting, tmp_path)

@@ -58,17 +58,17 @@ def test_a_significant_loss_is_no_gain_and_a_baseline_alone_is_said():
 def test_the_axis_holds_all_intervals_and_the_line_is_the_baselines():
     sure = method("sure", 0.5, "yes")
     plot = plot_ratio("t", [BASELINE, sure], "image_only", [BASELINE, sure, method("other", 0.9)])
-    assert plot.rows[0] == ("image_only", 0.4, pytest.approx(0.3), 0.5, "baseline")
-    assert plot.rows[1][4] == "yes"
-    assert plot.line == 0.4
-    assert plot.ticks[0] <= 0.3
-    assert plot.ticks[-1] >= 1
-    assert plot_ratio("t", [sure], "image_only", [sure]).line is None
+    assert plot["rows"][0] == ("image_only", 0.4, pytest.approx(0.3), 0.5, "baseline")
+    assert plot["rows"][1][4] == "yes"
+    assert plot["line"] == 0.4
+    assert plot["ticks"][0] <= 0.3
+    assert plot["ticks"][-1] >= 1
+    assert plot_ratio("t", [sure], "image_only", [sure])["line"] is None
 
 
 def test_classes_are_sorted_by_gain_and_those_without_a_positive_are_left_out():
     value = pytest.approx(0.1)
     plot = plot_classes(method("sure", 0.5), BASELINE)
-    assert plot.rows == [("cat", value, 0.0, value, "yes"), ("dog", 0, 0, 0, "no")]
-    assert [row[0] for row in plot_classes(method("sure", 0.3), BASELINE).rows] == ["dog", "cat"]
-    assert plot.title == "Difference in AP, sure to image_only"
+    assert plot["rows"] == [("cat", value, 0.0, value, "yes"), ("dog", 0, 0, 0, "no")]
+    assert [row[0] for row in plot_classes(method("sure", 0.3), BASELINE)["rows"]] == ["dog", "cat"]
+    assert plot["title"] == "Difference in AP, sure to image_only"

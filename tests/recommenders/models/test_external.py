@@ -123,9 +123,7 @@ def test_a_file_that_cannot_be_used_is_said(tmp_path, arrays, message):
 def test_damaged_and_ragged_files_are_said(tmp_path):
     for name in ("bad.npz", "bad.parquet"):
         (tmp_path / name).write_bytes(b"PK\x03\x04 nothing")
-        with pytest.raises(
-            DataError, match=rf"{name} should hold text or whole numbers in recommender.item_column, 'item_id'"
-        ):
+        with pytest.raises(DataError, match=rf"{name} should hold text or whole numbers in "):
             read_vectors(tmp_path / name, "item_id", "vectors")
     np.savez(tmp_path / "pickle.npz", item_id=np.array(["a", None], object), vectors=np.ones((2, 1)))
     with pytest.raises(DataError, match="allow_pickle"):
