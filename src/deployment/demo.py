@@ -100,13 +100,13 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Send the answer, or one sentence."""
         given = self.headers.get("Content-Length", "")
-        length = int(given) if given.isdecimal() else MAX_BYTES + 1
+        length = int(given) if given.isdecimal() and len(given) < 16 else 0
         if not self._is_for("/label"):
             return
-        if length > MAX_BYTES:
+        if not 0 < length <= MAX_BYTES:
             for _ in range(min(length, 10 * MAX_BYTES) >> 16):  # a client reads no answer before it has sent all
                 self.rfile.read(1 << 16)
-            return self._say(413, f"The file should have at most {MAX_BYTES // 1_000_000} MB.")
+            return self._say(413, f"The file should have at least one byte, and at most {MAX_BYTES // 10**6} MB.")
         try:
             self._send(200, json.dumps(self.server.demo.answer(self.rfile.read(length))).encode())
         except RefusedImageError as reason:

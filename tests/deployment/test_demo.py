@@ -88,7 +88,9 @@ def nearest_cf(trained, run, results, train):
     return stored.item_id[known][np.argmax(vectors @ predicted)]
 
 
-@pytest.mark.parametrize("content", [b"", b"GIF89a nothing", b"\xff\xd8\xff\xe0 no picture", b"<svg onload=alert(1)>"])
+@pytest.mark.parametrize(
+    "content", [b"GIF89a nothing", b"\xff\xd8\xff\xe0 no picture", b"<svg onload=alert(1)>"]
+)
 def test_a_broken_file_is_one_sentence_and_the_next_upload_works(trained, server, content):
     status, body, _ = ask(server, "POST", "/label", content)
     assert status == 422
@@ -98,11 +100,11 @@ def test_a_broken_file_is_one_sentence_and_the_next_upload_works(trained, server
 
 def test_a_file_of_50_mb_is_refused(server):
     status, body, _ = ask(server, "POST", "/label", bytes(50_000_000))
-    assert (status, json.loads(body)["error"]) == (413, "The file should have at most 20 MB.")
+    assert (status, json.loads(body)["error"]) == (413, "The file should have at least one byte, and at most 20 MB.")
     assert MAX_BYTES == 20_000_000
 
 
-@pytest.mark.parametrize("length", ["-5", "many", "99999999999999999999"])
+@pytest.mark.parametrize("length", ["", "0", "-5", "many", "99999999999999999999"])
 def test_a_lie_about_the_length_is_refused(server, length):
     connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=60)
     connection.putrequest("POST", "/label")
@@ -188,4 +190,4 @@ def test_uploads_in_a_browser(trained, server, tmp_path):
     good, broken, large, again = json.loads(re.search("<pre>(.*)</pre>", answer)[1])
     assert good == again == ["", False, 3, 6, 6, True]
     assert broken[:2] == ["The file cannot be used: file is not an image of a known format.", True]
-    assert large[:2] == ["The file should have at most 20 MB.", True]
+    assert large[:2] == ["The file should have at least one byte, and at most 20 MB.", True]
