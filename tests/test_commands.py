@@ -55,8 +55,8 @@ def test_a_mistyped_key_in_a_group(tmp_path):
 ])  # fmt: skip
 def test_every_config_composes(stage, group):
     for path in sorted((CONFIGS / group).glob("*.yaml")):
-        needs = ["backbone.architecture=test_resnet"] if path.stem == "timm" else []
-        cfg = compose_config(stage, f"{group}={path.stem}", *needs)
+        needs = {"timm": ["backbone.architecture=test_resnet"], "external": ["recommender.file=x.npz"]}
+        cfg = compose_config(stage, f"{group}={path.stem}", *needs.get(path.stem, []))
         assert getattr(cfg, group).name == ("test_resnet" if path.stem == "timm" else path.stem)
 
 

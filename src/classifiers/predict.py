@@ -11,7 +11,7 @@ from src.config.stages import PredictConfig
 from src.data.folds import load_manifest, open_fold
 from src.errors import ArtifactError
 from src.files import load_json
-from src.recommenders.run import dataset_dir
+from src.recommenders.run import dataset_dir, table_name
 from src.runs import is_finished
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def _record(run: str, task: str, settings: dict[str, Any], inputs: dict[str, str
         label_ratio=settings["label_ratio"],
         alpha=settings["alpha"] if "vectors" in inputs else None,
         distill_lambda=settings["distill_lambda"] if settings["method"]["soft_labels"] else None,
-        recommender=settings["recommender"]["name"] if uses_vectors else None,
+        recommender=table_name(settings["recommender"]) if uses_vectors else None,
         fold=settings["fold"],
         seed=settings["seed"],
         study=settings["study"],

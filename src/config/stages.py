@@ -156,6 +156,8 @@ class UseConfig(StageConfig):
     images: str | None = option(None, "an image, a folder, or a list with one path a line: label these")
     top_k: int = option(5, "labels listed for each image", within="[1, inf)")
     features: bool = option(False, "also write backbone features and predicted CF vectors")
+    demo: bool = option(False, "serve a page to try the model, to this machine alone")
+    port: int = option(8000, "of the page; 0: any that is free", within="[0, 65535]")
     export: str | None = option(None, "write it as a stand-alone model", choices="onnx | torch_export | safetensors")
     batch_size: int = option(256, "images at a time", within="[1, inf)")
 

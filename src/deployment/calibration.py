@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
@@ -49,6 +50,15 @@ class Calibration(ArrayArtifact):
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         """Calibrated probabilities, [n, N] float64, of scores [n, N] between 0 and 1."""
         return expit(self.slope * log_odds(scores) + self.bias)
+
+    def rank(self, probabilities: np.ndarray, top_k: int) -> list[dict[str, Any]]:
+        """The ``top_k`` likeliest labels of an image with ``probabilities`` [N], and which reach their threshold."""
+        columns = self.labels.tolist(), probabilities.tolist(), self.thresholds.tolist()
+        rows = [
+            {"label": label, "probability": probability, "threshold": threshold, "given": probability >= threshold}
+            for label, probability, threshold in zip(*columns, strict=True)
+        ]
+        return sorted(rows, key=lambda row: -row["probability"])[:top_k]
 
 
 def calibration_of(run: FinishedRun, batch_size: int) -> Calibration:

@@ -41,8 +41,9 @@ class LabelFiles(ExitStack):
     def write(self, paths: Sequence[str], errors: Sequence[str | None], scores: np.ndarray) -> list[dict[str, Any]]:
         """Write one row for each path; ``scores`` [k, N] are those of the k paths without error, in order."""
         probabilities = iter(self._calibration.probabilities(scores))
+        rank = self._calibration.rank
         rows: list[dict[str, Any]] = [
-            {"image": path, "error": error, "labels": [] if error else self._rank(next(probabilities))}
+            {"image": path, "error": error, "labels": [] if error else rank(next(probabilities), self._top_k)}
             for path, error in zip(paths, errors, strict=True)
         ]
         for row in rows:
@@ -66,11 +67,3 @@ class LabelFiles(ExitStack):
             path = self.enter_context(atomic_path(self._folder / FEATURES_FILE))
             self._features = self.enter_context(pq.ParquetWriter(path, table.schema))
         self._features.write_table(table)
-
-    def _rank(self, probabilities: np.ndarray) -> list[dict[str, Any]]:
-        order = np.argsort(-probabilities, kind="stable")[: self._top_k]
-        given = probabilities >= self._calibration.thresholds
-        return [
-            {"label": self._calibration.labels[n], "probability": float(probabilities[n]), "given": bool(given[n])}
-            for n in order
-        ]

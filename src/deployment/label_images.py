@@ -61,7 +61,7 @@ def label_images(cfg: UseConfig) -> dict[str, Any]:
     ):
         for batch in load_batches(find_images(source, FORMATS), *about):
             paths = [as_text(path) for path in batch.paths]
-            features, scores, cf_vectors = _apply(network, batch.images, device)
+            features, scores, cf_vectors = apply_network(network, batch.images, device)
             usable = [path for path, error in zip(paths, batch.errors, strict=True) if error is None]
             rows = files.write(paths, batch.errors, scores)
             labelled = [row for row in rows if row["error"] is None]
@@ -81,7 +81,7 @@ def label_images(cfg: UseConfig) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def _apply(
+def apply_network(
     network: MultitaskNetwork, images: Tensor, device: torch.device
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Features [k, F], scores [k, N], and CF vectors [k, f] where the network predicts them, of k images."""

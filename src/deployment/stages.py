@@ -24,10 +24,14 @@ def predict(cfg: PredictConfig) -> dict[str, Any]:
 
 
 def use_model(cfg: UseConfig) -> dict[str, Any]:
-    """Export a run, or label images with it; raises ``ConfigError`` unless one of them is asked for."""
-    if (cfg.images is None) == (cfg.export is None):
-        raise ConfigError("Give either images=FOLDER_OR_LIST to label images, or export=onnx to export the model.")
+    """Export a run, label images with it, or serve a page; raises ``ConfigError`` unless one of them is asked for."""
+    if [cfg.images is not None, cfg.export is not None, cfg.demo].count(True) != 1:
+        raise ConfigError("Give one of images=FOLDER_OR_LIST to label images, export=onnx, or demo=true for a page.")
     keep_freed_memory()
+    if cfg.demo:
+        from src.deployment.demo import serve
+
+        return serve(cfg)
     if cfg.export is not None:
         from src.deployment.export import export_model
 

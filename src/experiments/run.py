@@ -10,7 +10,7 @@ import pandas as pd
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.artifacts import EVALUATION_DIR, MANIFEST_FILE, METRICS_FILE, PRECHECK_FILE
+from src.artifacts import EVALUATION_DIR, MANIFEST_FILE, METRICS_FILE, PRECHECK_FILE, SEEN_HELD_OUT
 from src.classifiers.settings import IMAGE_ONLY
 from src.config.overrides import PRESET, parse
 from src.config.stages import ExperimentConfig, RecommenderTrainingConfig
@@ -22,7 +22,7 @@ from src.experiments.plan import build_steps
 from src.experiments.steps import Step
 from src.experiments.survey import FINISHED, Surveyed, survey
 from src.files import PROJECT, load_json
-from src.recommenders.run import dataset_dir
+from src.recommenders.run import dataset_dir, table_name
 
 logger = logging.getLogger(__name__)
 
@@ -147,11 +147,14 @@ def _compare_cf_models(surveyed: Sequence[Surveyed], models: Sequence[str]) -> s
             continue
         if found.recommender.name not in models:
             continue
-        cfg, model, directory, own = found, found.recommender.name, entry.runs[0].directory, rows[tuple(found.leaks)]
-        own.append(("auc", model, cfg.fold, load_json(directory / METRICS_FILE)["auc_strict"]))
-        manifest = load_json(directory / MANIFEST_FILE)
-        own.append(("seconds", model, cfg.fold, manifest["wall_clock_s"]))
-        own.append(("gigabytes", model, cfg.fold, manifest["peak_memory_mb"] / 1024))
+        cfg, model, own = found, table_name(found.recommender), rows[tuple(found.leaks)]
+        directory = entry.runs[0].directory
+        metrics = load_json(directory / METRICS_FILE)
+        if "auc_strict" in metrics:
+            own.append(("auc", model, cfg.fold, metrics["auc_strict"]))
+            manifest = load_json(directory / MANIFEST_FILE)
+            own.append(("seconds", model, cfg.fold, manifest["wall_clock_s"]))
+            own.append(("gigabytes", model, cfg.fold, manifest["peak_memory_mb"] / 1024))
         path = directory / PRECHECK_FILE
         known = load_json(path)["result"] if path.is_file() else {}
         for name, key in ((model, "cf2label_mAP"), ("shuffled", "shuffled_mAP"), ("popularity", "popularity_mAP")):
@@ -162,9 +165,8 @@ def _compare_cf_models(surveyed: Sequence[Surveyed], models: Sequence[str]) -> s
     order = ["popularity", "shuffled", *models]
     texts = []
     for leaks, own in rows.items():
-        values = pd.DataFrame(
-            sorted(own, key=lambda row: order.index(row[1])), columns=["table", "model", "fold", "value"]
-        )
+        own.sort(key=lambda row: order.index(row[1].removesuffix(SEEN_HELD_OUT)))
+        values = pd.DataFrame(own, columns=["table", "model", "fold", "value"])
         folder = dataset_dir(cfg) / EVALUATION_DIR
         texts.append(save_cf_tables(folder, cfg.dataset.name, values, cfg.dataset.paper_results, leaks))
     return "\n".join(texts)

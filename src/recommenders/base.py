@@ -9,6 +9,7 @@ from omegaconf import MISSING
 
 from src.config.classifiers import SearchConfig, TrainerConfig
 from src.config.setting import option, setting
+from src.config.stages import RecommenderTrainingConfig
 from src.errors import ConfigError
 
 if TYPE_CHECKING:  # --help needs none of them
@@ -16,6 +17,9 @@ if TYPE_CHECKING:  # --help needs none of them
 
     import numpy as np
     from scipy import sparse
+
+    from src.artifacts import ItemVectors
+    from src.data.folds import FoldData
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,17 @@ class RecommenderConfig:
     trials: list[dict[str, Any]] = option([], "settings that tuning tries first, each beside the schema's defaults")
     search: dict[str, SearchConfig] = option({}, "where tuning searches")
 
-    def build(self, trainer: TrainerConfig) -> Recommender:
-        """The model; raises ``ConfigError`` for settings that do not fit together."""
+    def inputs(self, cfg: RecommenderTrainingConfig) -> dict[str, str]:
+        """Digests, by kind, of files beside the interactions that its vectors come from."""
+        return {}
+
+    def given(self, cfg: RecommenderTrainingConfig, data: FoldData) -> tuple[ItemVectors, dict[str, int]] | None:
+        """Vectors that were made elsewhere, and counts for ``metrics.json``; None: a model is fitted."""
+        return None
+
+    def build(self, trainer: TrainerConfig, item_id: np.ndarray | None = None) -> Recommender:
+        """The model; raises ``ConfigError`` for settings that do not fit together.
+
+        ``item_id`` [n_items] names the matrix's columns where vectors of an earlier run are to be kept.
+        """
         raise ConfigError(f"recommender={self.name} is none of configs/recommender/*.yaml.")

@@ -35,14 +35,18 @@ def train_recommender(cfg: RecommenderTrainingConfig) -> tuple[Run, FoldData]:
     """
     check(cfg)
     data = open_fold(dataset_dir(cfg) / PREPARED, cfg.fold, cfg.leaks)
-    user_item = build_user_item(data.train_interactions, data.items["item_id"].to_numpy())
     run = recommender_run(cfg, data.interactions_digest)
     with run.locked(force=cfg.force):
         if run.finished:
             logger.info("%s is finished; force=true trains it anew.", run.directory)
             return run, data
-        metrics = {**_measure(cfg, user_item), **_count(user_item)}
-        _export(cfg, user_item, run.directory)
+        if (given := cfg.recommender.given(cfg, data)) is not None:
+            vectors, metrics = given
+            vectors.save(run.directory / VECTORS_FILE)
+        else:
+            user_item = build_user_item(data.train_interactions, data.items["item_id"].to_numpy())
+            metrics = {**_measure(cfg, user_item), **_count(user_item)}
+            _export(cfg, user_item, run.directory)
         if is_primary_process():  # of several that fitted together, the first one writes
             run.finish(cfg, metrics)
     return run, data
@@ -66,7 +70,7 @@ def _measure(cfg: RecommenderTrainingConfig, user_item: UserItem) -> dict[str, A
 
 def fit_on_all(cfg: RecommenderTrainingConfig, user_item: UserItem) -> Recommender:
     """The CF model whose vectors are exported: fitted on all interactions; on a CPU, always the same."""
-    model: Recommender = cfg.recommender.build(cfg.trainer)
+    model: Recommender = cfg.recommender.build(cfg.trainer, user_item.item_id)
     logger.info("Fitting %s on all %d interactions.", cfg.recommender.name, user_item.matrix.nnz)
     model.fit(user_item.matrix, derive_seed(cfg.seed, "recommender exported"))
     return model

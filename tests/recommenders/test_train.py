@@ -1,5 +1,7 @@
+import logging
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ from src.config.cf2label import CF2LabelConfig
 from src.config.classifiers import TrainerConfig
 from src.config.datasets import DatasetConfig
 from src.config.setting import check
-from src.config.stages import RecommenderTrainingConfig
+from src.config.stages import HELD_OUT_INTERACTIONS, RecommenderTrainingConfig
 from src.data.folds import open_fold
 from src.entry import compose_config
 from src.errors import ArtifactError, ConfigError, DataError
@@ -180,3 +182,38 @@ def test_main_returns_the_metrics(tmp_path):
     assert subprocess.run(command, check=False, cwd=PROJECT).returncode == 0
     (metrics,) = (tmp_path / "emoji").glob("recommender/most_popular/*/metrics.json")
     assert load_json(metrics)["n_items"] == 168
+
+
+def test_a_warm_start_keeps_known_items_vectors_and_places_new_ones_among_them(tmp_path, caplog):
+    everything = interaction_table(block_matrix(600, 240, 3, per_user=12))
+    new = {f"i{number}" for number in range(141, 153)}
+    write_prepared(tmp_path, interactions=everything[~everything["item_id"].isin(new)])
+    train_and_check(config(tmp_path))
+    before, old_run = load(tmp_path), run_dir(tmp_path)
+    write_prepared(tmp_path, interactions=everything)
+    assert run_dir(tmp_path) != old_run
+    warm = replace(VAE, init=str(old_run), averaged_share=0.2)
+    assert run_dir(tmp_path, warm) != run_dir(tmp_path, replace(VAE, averaged_share=0.2))
+    with caplog.at_level(logging.INFO):
+        train_and_check(config(tmp_path, warm))
+    after = ItemVectors.load(run_dir(tmp_path, warm) / VECTORS_FILE)
+    kept = np.isin(after.item_id, before.item_id)
+    assert f"{kept.sum()} of {len(kept)} items keep their vectors" in caplog.text
+    assert after.item_id[kept].tolist() == before.item_id.tolist()
+    assert after.vectors[kept].tobytes() == before.vectors.tobytes()
+    assert after.bias[kept].tobytes() == before.bias.tobytes()
+    assert 0 < (~kept).sum() <= len(new)
+    block = np.array([int(one[1:]) % 3 for one in after.item_id])
+    centres = np.stack([before.vectors[block[kept] == one].mean(axis=0) for one in range(3)])
+    assert (np.argmax(after.vectors[~kept] @ centres.T, axis=1) == block[~kept]).mean() > 0.9
+
+
+def test_a_warm_start_from_elsewhere_is_refused(tmp_path):
+    write_prepared(tmp_path)
+    train_and_check(config(tmp_path))
+    warm = replace(VAE, init=str(run_dir(tmp_path)))
+    for other in ({"fold": 1}, {"recommender": replace(warm, n_factors=8)}, {"leaks": [HELD_OUT_INTERACTIONS]}):
+        with pytest.raises(ConfigError, match=r"recommender\.init should be a run with dataset"):
+            recommender_run(config(tmp_path, **{"recommender": warm} | other), "digest")
+    with pytest.raises(ArtifactError, match=r"nowhere/manifest\.json does not exist"):
+        recommender_run(config(tmp_path, replace(VAE, init="nowhere")), "digest")

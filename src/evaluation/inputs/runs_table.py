@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from src.artifacts import RESULTS_FILE, RunRecord, load_records
+from src.artifacts import RESULTS_FILE, SEEN_HELD_OUT, RunRecord, load_records
 from src.errors import ArtifactError
 
 _log = logging.getLogger(__name__)
@@ -117,9 +117,13 @@ def common_pairs(row: MethodRuns, baseline: MethodRuns, setting: Setting) -> tup
 
 
 def _split_variants(method: str, runs: list[RunRecord], is_baseline: bool) -> dict[str, list[RunRecord]]:
-    """Split a method's runs by alpha, lambda and recommender, naming only those that take several values."""
+    """Split a method's runs by alpha, lambda and recommender.
+
+    Their names have what takes several values, and a recommender that has seen held-out items' users.
+    """
     labels = {"alpha": "alpha", "distill_lambda": "lambda", "recommender": "recommender"}
-    differing = [name for name in labels if not is_baseline and len({getattr(run, name) for run in runs}) > 1]
+    values = {} if is_baseline else {name: {getattr(run, name) for run in runs} for name in labels}
+    differing = [name for name, found in values.items() if len(found) > 1 or SEEN_HELD_OUT in str(found)]
 
     def place(run: RunRecord) -> list[Any]:
         return [(getattr(run, name) is not None, getattr(run, name) or 0) for name in differing]

@@ -22,7 +22,8 @@ from src.evaluation.figures.sweeps import (
 from src.evaluation.inputs.aligned import StudyRuns
 from src.evaluation.inputs.runs_table import Setting
 from src.evaluation.report.examples import Picture, Thumbnails, differing_pictures
-from src.evaluation.report.page import PAGE, Evaluated, describe_dataset, rendered_table, save_page
+from src.evaluation.report.page import PAGE, Evaluated, PageSetting, describe_dataset, rendered_table, save_page
+from src.evaluation.report.verdict import gain, plot_classes, plot_ratio, verdict
 from src.evaluation.statistics.comparison import MethodResult, compare_methods
 from src.evaluation.statistics.equivalence import MARGIN
 from src.evaluation.statistics.labels_saved import LabelsSaved, labels_saved
@@ -39,7 +40,7 @@ def evaluate_classes(study: StudyRuns) -> Evaluated:
     is_prepared = (dataset_dir / PREPARED / MANIFEST_FILE).is_file()
     thumbnails = Thumbnails(dataset_dir) if is_prepared else None
     counts = load_counts(dataset_dir) if is_prepared else None
-    results, texts, settings, shown = {}, [], [], []
+    results, leaders, texts, settings, shown = {}, {}, [], [], []
     for setting, methods in study.grouped.items():
         measured = results[setting] = compare_methods(study, setting)
         paper = cfg.dataset.paper_results.get("mAP", {}) if setting.label_ratio == 1 else {}
@@ -60,8 +61,10 @@ def evaluate_classes(study: StudyRuns) -> Evaluated:
             tables.append(rendered_table(slices, columns))
             notes = [*notes, NOTE]
         pictures = _pictures(study, setting, measured, thumbnails) if thumbnails else []
-        about = {"title": setting.title, "slug": setting.slug}
-        shown.append({**about, "tables": tables, "notes": notes, "pictures": pictures})
+        best = leaders[setting] = max(measured, key=gain)
+        said = verdict(best, setting.label_ratio, cfg.baseline, cfg.confidence_level)
+        classes = plot_classes(best, measured[0]) if best.contrast else None
+        shown.append(PageSetting(setting.title, setting.slug, said, tables, notes, classes, pictures))
     by_network = {
         network: labels_saved(rows, cfg.baseline, cfg.confidence_level)
         for network, rows in _by_network(results).items()
@@ -70,7 +73,12 @@ def evaluate_classes(study: StudyRuns) -> Evaluated:
     tables_saved = _save_labels_saved(study, saved)
     texts += [text for text, _ in tables_saved]
     stems = _save_figures(study, results, saved) if cfg.figures else []
-    page = describe_dataset(dataset_dir, stems, shown, thumbnails, [table for _, table in tables_saved])
+    lead = max(leaders, key=lambda setting: gain(leaders[setting]))
+    shown.sort(key=lambda setting: setting.slug != lead.slug)
+    by_ratio = sorted(_by_network(results)[lead._replace(label_ratio=1)].items())
+    beside = [row for _, rows in by_ratio for row in rows]
+    dots = [plot_ratio(f"label ratio {ratio:g}", rows, cfg.baseline, beside) for ratio, rows in by_ratio]
+    page = describe_dataset(dataset_dir, stems, shown, thumbnails, [table for _, table in tables_saved], dots)
     save_page(folder / PAGE, f"{dataset_dir.name}, study {cfg.study}", [page])
     how = ("baseline", "n_resamples", "n_permutations", "confidence_level", "seed")
     labels = {network.network: labels_saved_rows(entries) for network, entries in saved.items()}

@@ -18,7 +18,7 @@ from src.data.images.store import ImageStore
 from src.files import load_json
 
 THUMBNAIL = 96  # pixels of the long side
-N_EACH = 6  # images that gain most, and as many that lose most
+N_EACH = 24  # images that gain most, and as many that lose most
 N_PREDICTED = 3  # labels shown of each method
 N_QUERIES, N_NEIGHBOURS = 6, 5
 

@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from src.artifacts import MANIFEST_FILE, PREPARED, REPORT_FILE
 from src.data.preparation.report import table_2
-from src.evaluation.report.examples import Thumbnails, cf_neighbours
+from src.evaluation.report.examples import Picture, Thumbnails, cf_neighbours
 from src.evaluation.tables.format import Column, Row
 from src.files import load_json, save_text
 
@@ -24,28 +24,42 @@ class Evaluated(NamedTuple):
     page: dict[str, Any] | None = None
 
 
+class PageSetting(NamedTuple):
+    """What the page shows of one setting: its verdict, rendered tables, how to read them, gains, and pictures."""
+
+    title: str
+    slug: str
+    verdict: str
+    tables: Sequence[dict[str, Any]]
+    notes: Sequence[str]
+    classes: dict[str, Any] | None = None
+    pictures: Sequence[tuple[str, Sequence[Picture]]] = ()
+
+
 def rendered_table(rows: Sequence[Row], columns: Sequence[Column]) -> dict[str, Any]:
-    """Header and cells as they are printed."""
-    return {"header": [c.header for c in columns], "rows": [[c.render(row) for c in columns] for row in rows]}
+    """Header and cells as they are printed, and which columns stand below the one before."""
+    cells = [[c.render(row) for c in columns] for row in rows]
+    return {"header": [c.header for c in columns], "below": [c.below for c in columns], "rows": cells}
 
 
 def describe_dataset(
     dataset_dir: Path,
     stems: Sequence[Path],
-    settings: list[dict[str, Any]],
+    settings: list[PageSetting],
     thumbnails: Thumbnails | None,
     labels_saved: Sequence[dict[str, Any]] = (),
+    dots: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
     """Gather what the page shows of a dataset, by the names that the template uses, also in ``settings``.
 
-    ``stems`` are the figures, paths without ending; ``labels_saved`` are rendered tables. ``thumbnails``: None without
-    prepared data; the page then has no statistics and no CF neighbours.
+    The first setting's verdict comes first, with ``dots``. ``stems`` are the figures, paths without ending;
+    ``labels_saved`` are rendered tables. ``thumbnails``: None without prepared data; the page then has no statistics
+    and no CF neighbours.
     """
-    slugs = [setting["slug"] for setting in settings]
-    curves = {slug: [_embed(stem) for stem in stems if stem.name == f"learning_curves_{slug}"] for slug in slugs}
+    curves = {s.slug: [_embed(stem) for stem in stems if stem.name == f"learning_curves_{s.slug}"] for s in settings}
     figures = [_embed(stem) for stem in stems if stem.name.startswith(("mAP_", "labels_saved_"))]
-    page = {"name": dataset_dir.name, "settings": settings, "figures": figures, "curves": curves}
-    page["labels_saved"] = labels_saved
+    page: dict[str, Any] = {"name": dataset_dir.name, "settings": settings, "figures": figures, "curves": curves}
+    page |= {"labels_saved": labels_saved, "dots": dots}
     if thumbnails is None:
         return page
     prepared = dataset_dir / PREPARED

@@ -81,8 +81,8 @@ def slice_columns(level: float) -> list[Column]:
         Column("method", lambda row: str(row["method"]), numeric=False),
         Column("mAP", lambda row: number(row["mAP"])),
         Column("difference", lambda row: number(row["difference"], signed=True)),
-        Column("%", lambda row: number(row["difference_percent"], digits=1, signed=True)),
-        Column(f"its {100 * level:g} % interval", lambda row: span(row["low"], row["high"], signed=True)),
+        Column("%", lambda row: number(row["difference_percent"], digits=1, signed=True), below=True),
+        Column(f"its {100 * level:g} % interval", lambda row: span(row["low"], row["high"], signed=True), below=True),
         Column("classes", lambda row: str(row["n_classes"])),
         Column("items", lambda row: str(row["n_items"])),
     ]

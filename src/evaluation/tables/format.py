@@ -29,11 +29,12 @@ _LATEX = str.maketrans(
 
 @dataclass(frozen=True)
 class Column:
-    """A printed column: its header and how a row's numbers become its text."""
+    """A printed column: its header, how a row's numbers become its text, and whether a page shows it below another."""
 
     header: str
     render: Callable[[Row], str]
     numeric: bool = True
+    below: bool = False
 
 
 def build_row(result: MethodResult, paper: Mapping[str, float] = MappingProxyType({})) -> Row:
@@ -78,25 +79,25 @@ def columns_of(rows: Sequence[Row], level: float) -> tuple[list[Column], list[Co
     comparison = [
         Column("method", lambda row: str(row["method"]), numeric=False),
         Column("mAP", lambda row: number(row["mAP"])),
-        Column(interval, lambda row: span(row["mAP_low"], row["mAP_high"])),
+        Column(interval, lambda row: span(row["mAP_low"], row["mAP_high"]), below=True),
         Column("difference", lambda row: number(row["difference"], signed=True)),
-        Column("%", lambda row: number(row["difference_percent"], digits=1, signed=True)),
-        Column(f"its {interval}", lambda row: span(row["difference_low"], row["difference_high"], signed=True)),
+        Column("%", lambda row: number(row["difference_percent"], digits=1, signed=True), below=True),
+        Column(f"its {interval}", lambda row: span(row["difference_low"], row["difference_high"], True), below=True),
         Column("p rand.", lambda row: p_value(row["p_randomization"])),
-        Column("Holm", lambda row: p_value(row["p_randomization_holm"])),
+        Column("Holm", lambda row: p_value(row["p_randomization_holm"]), below=True),
         Column("p t-test", lambda row: p_value(row["p_t_test"])),
-        Column("Holm", lambda row: p_value(row["p_t_test_holm"])),
+        Column("Holm", lambda row: p_value(row["p_t_test_holm"]), below=True),
         Column("significant", lambda row: str(row["significant"] or "")),
         Column("detectable", lambda row: number(row["smallest_detectable"])),
         Column("p equal", lambda row: p_value(row["p_equivalence"])),
-        Column("margin %", lambda row: number(row["smallest_margin_percent"], digits=1)),
+        Column("margin %", lambda row: number(row["smallest_margin_percent"], digits=1), below=True),
         Column("folds", lambda row: str(row["n_folds"])),
-        Column("seeds", lambda row: str(row["n_seeds"])),
+        Column("seeds", lambda row: str(row["n_seeds"]), below=True),
     ]
     if any("paper_mAP" in row for row in rows):
         comparison += [
             Column("paper mAP", lambda row: number(row.get("paper_mAP"))),
-            Column("paper %", lambda row: number(row.get("paper_percent"), digits=1, signed=True)),
+            Column("paper %", lambda row: number(row.get("paper_percent"), digits=1, signed=True), below=True),
         ]
     other = [comparison[0]]
     other += [

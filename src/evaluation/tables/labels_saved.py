@@ -33,6 +33,6 @@ def labels_saved_columns(level: float) -> list[Column]:
         Column("method", lambda row: str(row["method"]), numeric=False),
         Column("label ratio", lambda row: f"{row['label_ratio']:g}"),
         Column("equals", lambda row: number(row["equals"])),
-        Column(f"{100 * level:g} % interval", lambda row: span(row["equals_low"], row["equals_high"])),
+        Column(f"{100 * level:g} % interval", lambda row: span(row["equals_low"], row["equals_high"]), below=True),
         Column("times", lambda row: number(row["times"], digits=1)),
     ]

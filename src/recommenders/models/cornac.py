@@ -30,7 +30,7 @@ class CornacConfig(RecommenderConfig):
     model: str = setting("WBPR", "name of Cornac's class")
     params: dict[str, Any] = setting({}, "parameters of the class")
 
-    def build(self, trainer: TrainerConfig) -> CornacRecommender:
+    def build(self, trainer: TrainerConfig, item_id: np.ndarray | None = None) -> CornacRecommender:
         """The model."""
         return CornacRecommender(self)
 
@@ -45,7 +45,7 @@ class BPRConfig(RecommenderConfig):
     regularization: float = setting(0.001, "L2", within="[0, inf)")
     max_iter: int = setting(200, "passes over the interactions", within="[1, inf)")
 
-    def build(self, trainer: TrainerConfig) -> CornacRecommender:
+    def build(self, trainer: TrainerConfig, item_id: np.ndarray | None = None) -> CornacRecommender:
         """The model, in Cornac's terms."""
         params = {"learning_rate": self.lr, "lambda_reg": self.regularization, "max_iter": self.max_iter}
         return CornacRecommender(CornacConfig(n_factors=self.n_factors, model="BPR", params=params))

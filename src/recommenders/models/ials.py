@@ -25,7 +25,7 @@ class IALSConfig(RecommenderConfig):
     regularization: float = setting(0.1, "L2", within="[0, inf)")
     max_iter: int = setting(15, "alternations", within="[1, inf)")
 
-    def build(self, trainer: TrainerConfig) -> IALS:
+    def build(self, trainer: TrainerConfig, item_id: np.ndarray | None = None) -> IALS:
         """The model."""
         return IALS(self)
 

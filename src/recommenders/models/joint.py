@@ -10,6 +10,7 @@ import numpy as np
 
 from src.config.classifiers import TrainerConfig
 from src.config.setting import setting
+from src.config.stages import RecommenderTrainingConfig
 from src.config.store import schema
 from src.errors import ConfigError
 from src.randomness import derive_seed
@@ -27,7 +28,12 @@ class JointConfig(RecommenderConfig):
     name: str = setting("joint", "shown in tables and directory names")
     parts: dict[str, Any] = setting({}, "CF models with vectors, by name")
 
-    def build(self, trainer: TrainerConfig) -> JointRecommender:
+    def inputs(self, cfg: RecommenderTrainingConfig) -> dict[str, str]:
+        """Those of the parts."""
+        of_part = {name: part.inputs(cfg) for name, part in self.parts.items()}
+        return {f"{name}.{kind}": value for name, inputs in of_part.items() for kind, value in inputs.items()}
+
+    def build(self, trainer: TrainerConfig, item_id: np.ndarray | None = None) -> JointRecommender:
         """The model; raises ``ConfigError`` without two parts that have vectors."""
         fitting = [name for name, part in self.parts.items() if part.has_vectors]
         if len(fitting) < 2 or len(fitting) < len(self.parts):
@@ -35,7 +41,7 @@ class JointConfig(RecommenderConfig):
                 "recommender.parts should be at least two CF models with vectors, but those with vectors among "
                 f"{list(self.parts)} are {fitting}."
             )
-        return JointRecommender({name: part.build(trainer) for name, part in self.parts.items()})
+        return JointRecommender({name: part.build(trainer, item_id) for name, part in self.parts.items()})
 
 
 class JointRecommender(Recommender):

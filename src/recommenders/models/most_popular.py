@@ -24,7 +24,7 @@ class MostPopularConfig(RecommenderConfig):
 
     name: str = setting("most_popular", "shown in tables and directory names")
 
-    def build(self, trainer: TrainerConfig) -> MostPopular:
+    def build(self, trainer: TrainerConfig, item_id: np.ndarray | None = None) -> MostPopular:
         """The model."""
         return MostPopular()
 

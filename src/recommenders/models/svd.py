@@ -26,7 +26,7 @@ class SVDConfig(RecommenderConfig):
     popularity: float = setting(0.5, "power of an item's number of users in its scores", within="[0, 1]")
     spectrum: float = setting(0.0, "power of the singular values in the scores; 0: all directions alike")
 
-    def build(self, trainer: TrainerConfig) -> NormalizedSVD:
+    def build(self, trainer: TrainerConfig, item_id: np.ndarray | None = None) -> NormalizedSVD:
         """The model."""
         return NormalizedSVD(self)
 

@@ -27,7 +27,7 @@ class VAECFConfig(RecommenderConfig):
     batch_size: int = setting(1024, "users a step", within="[1, inf)")
     n_epochs: int = setting(100, "passes over the users", within="[1, inf)")
 
-    def build(self, trainer: TrainerConfig) -> VAECF:
+    def build(self, trainer: TrainerConfig, item_id: np.ndarray | None = None) -> VAECF:
         """The model."""
         return VAECF(self)
 

@@ -12,6 +12,7 @@ from src.config.classifiers import TrainerConfig
 from src.console import quiet_lightning
 from src.errors import ConfigError
 from src.randomness import ShuffledPasses, derive_seed
+from src.recommenders.base import Factors
 from src.recommenders.interactions import rows_of
 from src.recommenders.vae.network import VAE, kl_divergence
 from src.recommenders.vae.settings import VAESettings
@@ -46,11 +47,22 @@ class UserBatches(Dataset[Batch]):
 class VAEModule(lightning.LightningModule):
     """One optimizer step a batch: multinomial likelihood plus the weighted KL term."""
 
-    def __init__(self, vae: VAE, cfg: VAESettings, seed: int) -> None:
-        """Train ``vae``; noise of step s depends on ``seed`` and s alone."""
+    def __init__(self, vae: VAE, cfg: VAESettings, seed: int, kept: tuple[np.ndarray, Factors] | None = None) -> None:
+        """Train ``vae``; noise of step s depends on ``seed`` and s alone; ``kept`` as of ``fit_vae``."""
         super().__init__()
-        self.vae, self.cfg, self.seed = vae, cfg, seed
+        self.vae, self.cfg, self.seed, self.kept = vae, cfg, seed, kept
         self.curve: list[dict[str, float]] = []
+
+    @torch.no_grad()
+    def on_train_batch_start(self, *_: object) -> None:
+        """Undo what the step before changed in vectors to keep."""
+        if self.kept is not None:
+            columns, factors = self.kept
+            for weights, values in ((self.vae.item_vectors, factors.vectors), (self.vae.item_bias, factors.bias)):
+                if weights is not None:
+                    weights[columns] = torch.from_numpy(values).to(weights)
+
+    on_train_end = on_train_batch_start
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one batch, a scalar; with several devices, of this one's share of its users.
@@ -102,15 +114,21 @@ class VAEModule(lightning.LightningModule):
 
 
 def fit_vae(
-    matrix: sparse.csr_matrix, cfg: VAESettings, devices: TrainerConfig, seed: int
+    matrix: sparse.csr_matrix,
+    cfg: VAESettings,
+    devices: TrainerConfig,
+    seed: int,
+    kept: tuple[np.ndarray, Factors] | None = None,
 ) -> tuple[VAE, list[dict[str, float]]]:
     """Fit a VAE on ``matrix``, [n_users, n_items]; returns it on the CPU in evaluation mode, and its curve.
+
+    ``kept`` has columns of ``matrix``, [k], and the vectors and biases that their items have from first to last.
 
     Raises:
         ConfigError: A batch has fewer users than there are devices, or the devices cannot be used.
     """
     vae = VAE(matrix.shape[1], cfg, torch.Generator().manual_seed(derive_seed(seed, "weights")))
-    module = VAEModule(vae, cfg, seed)
+    module = VAEModule(vae, cfg, seed, kept)
     batches = UserBatches(matrix, cfg.batch_size, cfg.max_steps, derive_seed(seed, "batches"))
     with quiet_lightning():
         trainer = lightning.Trainer(

@@ -12,8 +12,8 @@ from src.artifacts import Predictions
 from src.config.datasets import DatasetConfig
 from src.config.stages import EvaluateConfig
 from src.evaluation.evaluate import evaluate
-from src.evaluation.report.examples import differing_pictures
-from src.evaluation.report.page import save_page
+from src.evaluation.report.examples import Picture, differing_pictures
+from src.evaluation.report.page import PageSetting, save_page
 from tests.evaluation.synthetic import write_outputs
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -26,6 +26,13 @@ def evaluated(outputs_dir, dataset="toys", **changes):
 
 def addresses(page):
     return re.findall(r'(?:src|href|url)\s*[=(]\s*["\']?([^"\')> ]+)', page)
+
+
+def page_of(setting, folder):
+    """A page that shows one setting."""
+    nothing = {"figures": [], "curves": {"slug": []}, "labels_saved": [], "dots": []}
+    save_page(folder / "report.html", "<title>", [{"name": "<i>", "settings": [setting]} | nothing])
+    return (folder / "report.html").read_text()
 
 
 def dom_of(page, profile, width=1280):
@@ -56,7 +63,7 @@ def test_nothing_is_loaded_from_anywhere(report):
     page = report.read_text()
     assert len(addresses(page)) >= 4  # two figures over all settings, learning curves of both
     assert all(address.startswith("data:image/") for address in addresses(page))
-    assert page.count('class="sortable"') == 4
+    assert page.count('class="sortable ') == 4
     for text in ("image_only", "mtl_loss", "sequential", "label ratio 0.5", "How to read this table"):
         assert text in page
 
@@ -71,14 +78,10 @@ def test_figures_of_an_earlier_evaluation_are_not_shown(tmp_path):
 
 
 def test_names_are_escaped(tmp_path):
-    row = {"header": ["method"], "rows": [["<script>alert(1)</script>"]]}
-    setting = {"title": "a <b> & c", "slug": "slug", "tables": [row], "notes": ["1 < 2"], "pictures": []}
-    save_page(
-        tmp_path / "report.html",
-        "<title>",
-        [{"name": "<i>", "settings": [setting], "figures": [], "curves": {"slug": []}, "labels_saved": []}],
-    )
-    page = (tmp_path / "report.html").read_text()
+    row = {"header": ["method"], "below": [False], "rows": [["<script>alert(1)</script>"]]}
+    picture = Picture("<img>", "data:image/png;base64,", ["'<script>alert(2)</script>\""], {})
+    setting = PageSetting("a <b> & c", "slug", "<script>alert(3)", [row, row], ["1 < 2"], None, [("h", [picture])])
+    page = page_of(setting, tmp_path)
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "a &lt;b&gt; &amp; c" in page
@@ -103,6 +106,7 @@ def test_statistics_pictures_and_neighbours_of_a_prepared_dataset(pipeline):
     assert "Avg. pos. labels" in page
     assert re.search(r"Test images that mtl_uniform ranks (better|worse) than image_only \(fold 0, seed 0\)", page)
     assert len(re.findall(r'class="picture query"', page)) == 6
+    assert "Gain of each class" in page
     assert len(re.findall(r'class="picture"', page)) > 6 * 5
     assert all(address.startswith("data:image/") for address in addresses(page))
     if CHROMIUM is not None:
@@ -134,7 +138,8 @@ def test_pictures_by_hand():
 def test_tables_sort_by_click_in_a_browser(report, tmp_path):
     script = """<script>
 const log = [], button = document.querySelectorAll("table.sortable")[0].querySelectorAll("button")[1];
-const order = () => [...document.querySelector("table.sortable").tBodies[0].rows].map(r => r.cells[0].textContent);
+const body = document.querySelector("table.sortable").tBodies[0];
+const order = () => [...body.rows].map(row => row.cells[0].textContent.trim());
 log.push(order().join()); button.click(); log.push(order().join()); button.click(); log.push(order().join());
 log.push(button.parentElement.getAttribute("aria-sort"));
 log.push(document.documentElement.scrollWidth <= innerWidth ? "fits" : "too wide");
@@ -149,3 +154,49 @@ document.body.innerHTML = "<pre>" + log.join("|") + "</pre>";
         assert falling.split(",")[0] == "mtl_loss"
         assert rising.split(",") == falling.split(",")[::-1]
         assert (state, fits) == ("ascending", "fits")
+
+
+def test_the_verdict_and_one_figure_come_before_the_table(report):
+    page = report.read_text()
+    body = page[page.index("<h1>") :]
+    verdict = re.search(r'<p class="verdict">(.*?)</p>', body)[1]
+    assert re.match(r"With .*labels, mtl_loss reaches mAP 0\.\d{3} where image_only reaches 0\.\d{3}: \+", verdict)
+    assert body.index('class="verdict"') < body.index('class="dots methods"') < body.index("<table")
+    assert body.count('class="dots methods"') == 2  # one panel a label ratio
+    gains = re.search(r'class="dots classes">(.*?)</figure>', body, flags=re.DOTALL)[1]
+    shown = [float(one.replace("\u2212", "-")) for one in re.findall(r"<span>([+\u2212]?\d\.\d{3})</span>", gains)]
+    assert len(shown) == 6
+    assert shown == sorted(shown, reverse=True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_the_report_fits_a_laptop_and_a_phone(report, tmp_path):
+    page = (
+        report.read_text().replace("<details>", "<details open>").replace("mtl_loss", "mtl_loss (recommender=external)")
+    )
+    assert width_on_a_phone(page, tmp_path) <= 390
+    script = "<script>document.body.innerHTML = `<pre>${document.documentElement.scrollWidth}</pre>`</script></html>"
+    (tmp_path / "wide.html").write_text(page.replace("</html>", script))
+    assert int(re.search("<pre>(.*)</pre>", dom_of(tmp_path / "wide.html", tmp_path / "wide"))[1]) <= 1280
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_pictures_are_filtered_by_label_in_place(tmp_path):
+    row = {"header": ["method"], "below": [False], "rows": [["a"]]}
+    pictures = [Picture(str(k), "data:,", labels, {}) for k, labels in enumerate([["cat"], ["cat", 'a "b"'], []])]
+    setting = PageSetting("t", "slug", "v", [row, row], [], None, [("better", pictures[:2]), ("worse", pictures[2:])])
+    page = page_of(setting, tmp_path)
+    script = """<script>
+const log = [], select = document.querySelector(".filter select");
+for (const option of [...select.options].map(o => o.value)) {
+  select.value = option; select.dispatchEvent(new Event("change"));
+  log.push(option + "=" + [...document.querySelectorAll(".picture")].map(p => p.offsetParent ? 1 : 0).join(""));
+}
+document.body.innerHTML = "<pre>" + log.join("|") + "</pre>";
+</script></html>"""
+    clicked = tmp_path / "filtered.html"
+    clicked.write_text(page.replace("<details>", "<details open>").replace("</html>", script))
+    answer = re.search("<pre>(.*)</pre>", dom_of(clicked, tmp_path / "profile"))[1]
+    assert answer == '=111|a "b"=010|cat=110'
