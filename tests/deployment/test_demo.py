@@ -88,9 +88,7 @@ def nearest_cf(trained, run, results, train):
     return stored.item_id[known][np.argmax(vectors @ predicted)]
 
 
-@pytest.mark.parametrize(
-    "content", [b"GIF89a nothing", b"\xff\xd8\xff\xe0 no picture", b"<svg onload=alert(1)>"]
-)
+@pytest.mark.parametrize("content", [b"GIF89a nothing", b"\xff\xd8\xff\xe0 no picture", b"<svg onload=alert(1)>"])
 def test_a_broken_file_is_one_sentence_and_the_next_upload_works(trained, server, content):
     status, body, _ = ask(server, "POST", "/label", content)
     assert status == 422
