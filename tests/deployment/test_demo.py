@@ -46,7 +46,7 @@ def picture(trained):
     """A train image's file and id."""
     run = FinishedRun.choose(trained.outputs_dir / "tiny", "main", None)
     item = run.fold.split(TRAIN).iloc[5]
-    return next(trained.raw_dir.rglob(item["image_path"])), item["item_id"], run
+    return next(trained.raw_dir.rglob(item["image_paths"][0])), item["item_id"], run
 
 
 def test_an_upload_gets_labels_and_its_neighbours(trained, server):

@@ -192,8 +192,8 @@ def test_a_warm_start_keeps_known_items_vectors_and_places_new_ones_among_them(t
     before, old_run = load(tmp_path), run_dir(tmp_path)
     write_prepared(tmp_path, interactions=everything)
     assert run_dir(tmp_path) != old_run
-    warm = replace(VAE, init=str(old_run), averaged_share=0.2)
-    assert run_dir(tmp_path, warm) != run_dir(tmp_path, replace(VAE, averaged_share=0.2))
+    warm = replace(VAE, init=str(old_run), beta=0.02)
+    assert run_dir(tmp_path, warm) != run_dir(tmp_path, replace(VAE, beta=0.02))
     with caplog.at_level(logging.INFO):
         train_and_check(config(tmp_path, warm))
     after = ItemVectors.load(run_dir(tmp_path, warm) / VECTORS_FILE)

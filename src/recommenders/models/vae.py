@@ -52,7 +52,7 @@ class VAEConfig(VAESettings):
 class VAERecommender(Recommender):
     """The VAE behind the interface of all CF models."""
 
-    def __init__(self, cfg: VAEConfig, trainer: TrainerConfig, item_id: np.ndarray | None) -> None:
+    def __init__(self, cfg: VAEConfig, trainer: TrainerConfig, item_id: np.ndarray | None = None) -> None:
         """Fit as ``cfg`` says, on the accelerator that ``trainer`` names; ``item_id`` as of ``build``."""
         self.cfg, self.trainer, self._item_id = cfg, trainer, item_id
 
