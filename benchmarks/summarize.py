@@ -98,7 +98,7 @@ def main() -> None:
         exponents = {name: f"{value:.2f}" for name, value in result["exponents"].items() if name.endswith("bytes")}
         shown = ", ".join(f"{name.removesuffix('_bytes')} {value}" for name, value in exponents.items())
         lines += ["", f"Fitted exponents of peak memory above an empty process's: {shown}."]
-    lines += ["", "Frozen features and a study of 240 runs on them: [docs/scaling.md](docs/scaling.md#frozen-features)."]
+    lines += ["", "Frozen features and a study on them: [docs/scaling.md](docs/scaling.md#frozen-features)."]
     save_text(ROOT / "BENCHMARKS.md", "\n".join(lines) + "\n")
 
 
