@@ -65,17 +65,15 @@ def evaluate_classes(study: StudyRuns) -> Evaluated:
         said = verdict(best, setting.label_ratio, cfg.baseline, cfg.confidence_level)
         classes = plot_classes(best, measured[0]) if best.contrast else None
         shown.append(PageSetting(setting.title, setting.slug, said, tables, notes, classes, pictures))
-    by_network = {
-        network: labels_saved(rows, cfg.baseline, cfg.confidence_level)
-        for network, rows in _by_network(results).items()
-    }
-    saved = {network: entries for network, entries in by_network.items() if entries}
+    networks = _by_network(results)
+    found = {network: labels_saved(rows, cfg.baseline, cfg.confidence_level) for network, rows in networks.items()}
+    saved = {network: entries for network, entries in found.items() if entries}
     tables_saved = _save_labels_saved(study, saved)
     texts += [text for text, _ in tables_saved]
     stems = _save_figures(study, results, saved) if cfg.figures else []
     lead = max(leaders, key=lambda setting: gain(leaders[setting]))
     shown.sort(key=lambda setting: setting.slug != lead.slug)
-    by_ratio = sorted(_by_network(results)[lead._replace(label_ratio=1)].items())
+    by_ratio = sorted(networks[lead._replace(label_ratio=1)].items())
     beside = [row for _, rows in by_ratio for row in rows]
     dots = [plot_ratio(f"label ratio {ratio:g}", rows, cfg.baseline, beside) for ratio, rows in by_ratio]
     page = describe_dataset(dataset_dir, stems, shown, thumbnails, [table for _, table in tables_saved], dots)
