@@ -90,4 +90,5 @@ class Pipeline:
 
     def runs(self, method: str) -> list[Path]:
         """Directories of all runs of a method."""
-        return sorted(path for path in (self.outputs_dir / "tiny" / "classifier" / method).glob("*") if path.is_dir())
+        folder = self.outputs_dir / "tiny" / "classifier" / method
+        return sorted(path for path in folder.glob("[!.]*") if path.is_dir())

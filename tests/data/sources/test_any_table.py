@@ -109,8 +109,10 @@ def encodable(text, encoding):
 
 
 def write_text(path, header, rows, how):
+    rows = [list(row) for row in rows]
     stream = io.StringIO(newline="")
-    quoting = csv.QUOTE_ALL if how["end"] == "\r" else how["quoting"]  # else csv leaves "\n" within a cell unquoted
+    ends = any("\r" in cell or "\n" in cell for row in rows for cell in row)
+    quoting = csv.QUOTE_ALL if ends else how["quoting"]  # csv quotes only the characters of its own line terminator
     writer = csv.writer(stream, delimiter=how["delimiter"], quoting=quoting, lineterminator=how["end"])
     writer.writerows([header, *rows])
     content = stream.getvalue().encode(how["encoding"])
