@@ -83,8 +83,7 @@ class VAE(nn.Module):
     def logits(self, items: Tensor, offsets: Tensor) -> Tensor:
         """Scores of all items for some users, [b, n_items], from the mean of the latent distribution."""
         hidden = self.decode(self.encode(items, offsets)[0])
-        scores = hidden @ self.item_vectors.T
-        return scores if self.item_bias is None else scores.add_(self.item_bias)  # faster on a CPU than both at once
+        return functional.linear(hidden, self.item_vectors, self.item_bias)
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
