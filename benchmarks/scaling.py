@@ -1,8 +1,9 @@
 """Time and memory of phase 1 against the number of interactions, 1e5 to 1e8, on generated data.
 
 For each size: prepare (through ``main_prepare_dataset.py``), 50 VAE batches, and the AUC of 2,000 users. Sizes as
-arguments, e.g. ``PYTHONPATH=. python benchmarks/scaling.py 1e5 1e6 1e7``; the catalogue grows with the square root,
-from 1e4 to 1e6 items. Exponents are fitted between the sizes, after the memory of an empty process is taken off.
+arguments, e.g. ``PYTHONPATH=. python benchmarks/scaling.py 1e5 1e6 1e7``; ``1e9 --prepare`` does prepare alone. The
+catalogue grows from 1e4 to 1e6 items. Exponents are fitted between the sizes, after the memory of an empty process is
+taken off.
 """
 
 import json
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +30,8 @@ STAGES = ("prepare", "vae", "auc")
 
 
 def catalogue(n: int) -> tuple[int, int]:
-    """Users and items for ``n`` interactions: 10 interactions a user, items from 1e4 at 1e5 to 1e6 at 1e8."""
-    n_items = round(10 ** (4 + 2 * (np.log10(n) - 5) / 3))
+    """Users and items for ``n`` interactions: 10 interactions a user, items from 1e4 at 1e5 to 1e6 from 1e8 on."""
+    n_items = min(10**6, round(10 ** (4 + 2 * (np.log10(n) - 5) / 3)))
     return max(1000, n // 10), n_items
 
 
@@ -86,8 +88,8 @@ def run(command: list[str]) -> str:
     return answer.stdout
 
 
-def measure(n: int) -> dict[str, float]:
-    """Seconds and peak bytes of every stage for ``n`` interactions."""
+def measure(n: int, stages: Sequence[str]) -> dict[str, float]:
+    """Seconds and peak bytes of prepare and ``stages`` for ``n`` interactions."""
     row: dict[str, float] = {"interactions": n, "users": catalogue(n)[0], "items": catalogue(n)[1]}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -99,7 +101,7 @@ def measure(n: int) -> dict[str, float]:
         run(command)
         manifest = json.loads((folder / "scaling" / "prepared" / "manifest.json").read_text())
         row["prepare_seconds"], row["prepare_bytes"] = manifest["wall_clock_s"], manifest["peak_memory_mb"] * 2**20
-        for name in STAGES[1:]:
+        for name in stages:
             output = run([sys.executable, __file__, "--stage", name, str(folder)])
             row |= {f"{name}_{what}": value for what, value in json.loads(output.splitlines()[-1]).items()}
     return row
@@ -116,7 +118,7 @@ def main(sizes: list[int]) -> None:
     empty = {name: int(run([sys.executable, "-c", f"import {what}; {show}"])) for name, what in imports.items()}
     rows = []
     for n in sizes:
-        rows.append(measure(n))
+        rows.append(measure(n, STAGES[1:]))
         print(rows[-1], flush=True)
     exponents = {}
     for name in STAGES if len(sizes) > 1 else ():
@@ -130,5 +132,7 @@ def main(sizes: list[int]) -> None:
 if __name__ == "__main__":
     if "--stage" in sys.argv:
         stage(sys.argv[2], Path(sys.argv[3]))
+    elif "--prepare" in sys.argv:
+        print(measure(int(float(sys.argv[1])), ()))
     else:
         main([int(float(size)) for size in sys.argv[1:]] or [10**5, 10**6, 10**7])

@@ -1,11 +1,68 @@
-"""Console output without Lightning's tips and warnings."""
+"""What a long stage prints: progress, but not Lightning's tips and warnings."""
+
+from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
 
 from src.errors import ConfigError
+
+if TYPE_CHECKING:
+    import lightning
+
+_log = logging.getLogger(__name__)
+A_MINUTE = 60.0
+
+
+class _Lines:
+    """A stream for ``tqdm`` that logs what it is given."""
+
+    def write(self, text: str) -> None:
+        if text.strip():
+            _log.info("%s", text.strip())
+
+    def flush(self) -> None: ...
+
+
+def progress(
+    items: Iterable[Any] | None, name: str, total: int | None = None, *, unit: str = "it", shown: bool = True
+) -> tqdm[Any]:
+    """``items`` with a progress bar where the output is a terminal, and a line a minute elsewhere."""
+    settings: dict[str, Any] = {"desc": name, "total": total, "unit": unit, "disable": not shown}
+    if not sys.stderr.isatty():
+        settings |= {"file": _Lines(), "mininterval": A_MINUTE, "maxinterval": 2 * A_MINUTE, "delay": A_MINUTE}
+        settings |= {"ascii": True, "leave": False}
+    return tqdm(items, **settings)
+
+
+def progress_of_steps(*, shown: bool) -> list[lightning.Callback]:
+    """A callback of Lightning that logs a line a minute, where its own bar is not shown."""
+    if not shown or sys.stderr.isatty():
+        return []
+    from lightning.pytorch.callbacks import LambdaCallback
+
+    lines: list[tqdm[Any]] = []
+
+    def start(trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
+        total = trainer.max_steps if trainer.max_steps > 0 else None
+        if total is None and isinstance(trainer.num_training_batches, int) and trainer.max_epochs:
+            total = trainer.num_training_batches * trainer.max_epochs
+        lines.append(progress(None, "steps", total, unit="step"))
+        lines[0].n = lines[0].initial = trainer.global_step  # a run that continues
+
+    return [
+        LambdaCallback(
+            on_train_start=start,
+            on_train_batch_end=lambda *_: lines[0].update(),
+            on_train_end=lambda *_: lines[0].close(),
+        )
+    ]
 
 
 @contextlib.contextmanager

@@ -3,11 +3,10 @@
 import logging
 from typing import Any
 
-from tqdm import tqdm
-
 from src.artifacts import MANIFEST_FILE, PREDICTIONS_FILE, PREPARED, RESULTS_FILE, RunRecord, replace_records
 from src.classifiers.settings import CF2LABEL, FROZEN, runs_of_study
 from src.config.stages import PredictConfig
+from src.console import progress
 from src.data.folds import load_manifest, open_fold
 from src.errors import ArtifactError
 from src.files import load_json
@@ -30,7 +29,7 @@ def predict_testset(cfg: PredictConfig) -> dict[str, Any]:
     records, counts = [], {"n_predicted": 0, "n_reused": 0, "n_unfinished": 0, "n_stale": 0}
     digests: dict[tuple[Any, ...], str] = {}
     runs = runs_of_study(root, cfg.study)
-    for directory, settings in tqdm(runs, desc="predict", disable=not cfg.trainer.shows_progress):
+    for directory, settings in progress(runs, "predict", shown=cfg.trainer.progress_bar):
         if not is_finished(directory):
             counts["n_unfinished"] += 1
             continue

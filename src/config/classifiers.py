@@ -151,7 +151,7 @@ class TrainerConfig:
     num_workers: int = option(0, "processes that make batches beside the training process", within="[0, inf)")
     channels_last: bool = option(True, "memory layout of images: faster convolutions")
     compile: bool = option(False, "compile the backbone with torch.compile")
-    progress_bar: bool = option(True, "show progress, where the output is a terminal")
+    progress_bar: bool = option(True, "show progress: a bar, and where the output is redirected, a line a minute")
 
     @property
     def shows_progress(self) -> bool:

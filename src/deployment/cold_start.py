@@ -18,7 +18,7 @@ from src.data.images.store import ImageStore
 from src.errors import ArtifactError, ConfigError
 from src.evaluation.inputs.runs_table import load_run_records
 from src.evaluation.statistics.metrics import recall_at_k
-from src.evaluation.tables.format import Column, Row, number, save_tables, span
+from src.evaluation.tables.format import Column, Row, dataset_title, number, save_tables, span
 from src.randomness import derive_seed
 from src.recommenders.interactions import build_user_item
 from src.recommenders.run import dataset_dir, recommender_run
@@ -193,6 +193,6 @@ def _save(cfg: PredictConfig, rows: list[Row]) -> str:
         f"Difference: in AUC, to {NEIGHBOURS}, paired by item; interval by t over image groups, for the users at hand.",
         f"{SAME_LABELS}: an oracle, since a new item's labels are not known.",
     ]
-    caption = f"{cfg.dataset.name}: users of new items by {cfg.recommender.name}, study {cfg.study}"
+    caption = f"{dataset_title(dataset_dir(cfg))}: users of new items by {cfg.recommender.name}, study {cfg.study}"
     stem = dataset_dir(cfg) / EVALUATION_DIR / f"cold_start_{cfg.study}_{cfg.recommender.name}"
     return save_tables(stem, caption, notes, rows, [columns])

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.neighbors import NearestNeighbors
-from tqdm import tqdm
 
 from src.artifacts import VECTORS_FILE, ItemVectors
 from src.classifiers.finished_run import FinishedRun
 from src.classifiers.models.evaluation_batches import CentreCrops
 from src.config.stages import UseConfig
+from src.console import progress
 from src.data.folds import TRAIN
 from src.data.images.decode import RefusedImageError, decode_image, fit
 from src.data.images.store import ImageStore
@@ -46,7 +46,7 @@ class Demo:
         self._labels = dict(zip(train["item_id"], train["labels"], strict=True))
         item_id, store = train["item_id"].to_numpy(), ImageStore.open(self.run.fold.images_dir)
         batches = np.split(store.rows(item_id), range(cfg.batch_size, len(item_id), cfg.batch_size))
-        crops = map(CentreCrops(store, self._size, self._crop), tqdm(batches, "features", disable=None))
+        crops = map(CentreCrops(store, self._size, self._crop), progress(batches, "features"))
         self._spaces = {"image": (item_id, np.concatenate([self._apply(images)[0] for images in crops]))}
         if "vectors" in (inputs := self.run.definition["inputs"]):
             stored = ItemVectors.load(next(root.glob(f"recommender/*/{inputs['vectors']}")) / VECTORS_FILE)

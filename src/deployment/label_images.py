@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from src.classifiers.finished_run import FinishedRun
 from src.classifiers.models.network import MultitaskNetwork
 from src.config.stages import UseConfig
+from src.console import progress
 from src.data.images.decode import FORMATS
 from src.data.images.new_images import load_batches
 from src.deployment.calibration import calibration_of
@@ -57,7 +57,7 @@ def label_images(cfg: UseConfig) -> dict[str, Any]:
     about = run.image_limits, settings["image_size"], settings["eval_crop"], cfg.batch_size, n_cores()
     with (
         LabelFiles(folder, calibration, cfg.top_k) as files,
-        tqdm(desc="label", unit="image", disable=not cfg.trainer.shows_progress) as progress,
+        progress(None, "label", unit="image", shown=cfg.trainer.progress_bar) as bar,
     ):
         for batch in load_batches(find_images(source, FORMATS), *about):
             paths = [as_text(path) for path in batch.paths]
@@ -71,7 +71,7 @@ def label_images(cfg: UseConfig) -> dict[str, Any]:
                 files.write_features(usable, features=features, cf_vector=cf_vectors)
             counts["n_labelled"] += len(usable)
             counts["n_failed"] += len(paths) - len(usable)
-            progress.update(len(paths))
+            bar.update(len(paths))
         if not sum(counts.values()):
             raise DataError(f"{as_text(source)} holds no file; give images= a folder of images, or a list of them.")
     if shown:

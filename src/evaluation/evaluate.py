@@ -4,8 +4,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from src.artifacts import EVALUATION_DIR, MANIFEST_FILE, PREPARED, RESULTS_FILE
-from src.config.datasets import REGRESSION, TIME
+from src.artifacts import EVALUATION_DIR, RESULTS_FILE
+from src.config.datasets import REGRESSION
 from src.config.stages import MAIN_STUDY, EvaluateConfig
 from src.errors import ArtifactError
 from src.evaluation.inputs.aligned import AlignedPredictions, StudyRuns
@@ -14,7 +14,7 @@ from src.evaluation.protocols.paper import evaluate_as_paper
 from src.evaluation.protocols.regression import evaluate_numbers
 from src.evaluation.protocols.valid import evaluate_classes
 from src.evaluation.report.page import PAGE, Evaluated, save_page
-from src.files import load_json, save_json, save_text
+from src.files import save_json, save_text
 
 _log = logging.getLogger(__name__)
 
@@ -64,9 +64,6 @@ def _evaluate_dataset(dataset_dir: Path, cfg: EvaluateConfig) -> Evaluated:
     else:
         protocol, name = evaluate_numbers if records[0].task == REGRESSION else evaluate_classes, "results.json"
     numbers, text, page = protocol(study)
-    manifest = dataset_dir / PREPARED / MANIFEST_FILE
-    if manifest.is_file() and load_json(manifest).get("split") == TIME:
-        text += "\nOne fold, split by time: the test items are those that were met last.\n"
     numbers = {"dataset": dataset_dir.name, "study": cfg.study, "protocol": cfg.protocol, **numbers}
     save_json(folder / name, numbers)
     _log.info("Tables and all numbers: %s\n\n%s", folder, text)

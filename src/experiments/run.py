@@ -17,6 +17,7 @@ from src.config.stages import ExperimentConfig, RecommenderTrainingConfig
 from src.entry import compose_config, describe_preset, with_preset
 from src.errors import ConfigError
 from src.evaluation.tables.cf_models import save_cf_tables
+from src.evaluation.tables.format import dataset_title
 from src.experiments.overrides import SortedOverrides, sort_overrides
 from src.experiments.plan import build_steps
 from src.experiments.steps import Step
@@ -168,7 +169,7 @@ def _compare_cf_models(surveyed: Sequence[Surveyed], models: Sequence[str]) -> s
         own.sort(key=lambda row: order.index(row[1].removesuffix(SEEN_HELD_OUT)))
         values = pd.DataFrame(own, columns=["table", "model", "fold", "value"])
         folder = dataset_dir(cfg) / EVALUATION_DIR
-        texts.append(save_cf_tables(folder, cfg.dataset.name, values, cfg.dataset.paper_results, leaks))
+        texts.append(save_cf_tables(folder, dataset_title(folder.parent), values, cfg.dataset.paper_results, leaks))
     return "\n".join(texts)
 
 

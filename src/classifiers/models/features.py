@@ -9,12 +9,12 @@ from typing import Self
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from src.artifacts import METRICS_FILE
 from src.classifiers.models.evaluation_batches import CentreCrops
 from src.classifiers.models.network import ImageFeatures
 from src.config.stages import ClassifierTrainingConfig
+from src.console import progress
 from src.data.images.store import ImageStore
 from src.errors import ArtifactError, DataError
 from src.files import load_json, sha256_of_file
@@ -89,7 +89,7 @@ def _extract(directory: Path, cfg: ClassifierTrainingConfig, store: ImageStore) 
     cropped = map_in_order(CentreCrops(store, cfg.image_size, cfg.eval_crop), batches, n_cores())
     with part.open("r+b" if done else "wb") as stream:
         stream.truncate(stream.seek(done * row_bytes))
-        for _, images in tqdm(cropped, total=len(batches), desc="features", unit="batch", disable=None):
+        for _, images in progress(cropped, "features", len(batches), unit="batch"):
             images = images.to(device, memory_format=torch.channels_last)
             with torch.inference_mode(), torch.autocast(device.type, torch.float16, enabled=device.type == "cuda"):
                 features = image_features.views(images, cfg.views).half().cpu().numpy()

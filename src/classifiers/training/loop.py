@@ -34,7 +34,7 @@ from src.classifiers.training.callbacks import build_callbacks
 from src.classifiers.training.loggers import build_loggers
 from src.classifiers.training.module import MultitaskModule
 from src.config.stages import ClassifierTrainingConfig
-from src.console import quiet_lightning
+from src.console import progress_of_steps, quiet_lightning
 from src.data.folds import FoldData
 from src.data.images.store import ImageStore
 from src.data.images.transforms import check_store_size
@@ -141,7 +141,7 @@ def _fit(
         precision="32-true" if precision in WHOLLY else precision,  # type: ignore[arg-type]  # one of the choices
         max_epochs=cfg.epochs * len(cfg.method.phases),
         gradient_clip_val=cfg.gradient_clip or None,
-        callbacks=[*build_callbacks(cfg, directory), *callbacks],
+        callbacks=[*build_callbacks(cfg, directory), *callbacks, *progress_of_steps(shown=cfg.trainer.progress_bar)],
         plugins=[checkpoints.AtomicCheckpointIO()],
         logger=build_loggers(cfg, directory) or False,
         enable_progress_bar=cfg.trainer.shows_progress,

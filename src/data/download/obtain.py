@@ -13,10 +13,10 @@ from pathlib import Path
 
 import requests
 from filelock import FileLock
-from tqdm import tqdm
 
 from src.config.datasets import DatasetConfig
 from src.config.stages import DownloadConfig
+from src.console import progress
 from src.data.download.fetch import FetchError, Wanted, fetch, open_session
 from src.data.download.records import RECORDS_FILE, Record, Records
 from src.data.images.decode import RefusedImageError
@@ -101,8 +101,7 @@ class _Fetcher:
         folder.mkdir(parents=True, exist_ok=True)
         wanted = Wanted(self.cfg.max_image_bytes, partial(_check_image, dataset), self.cfg.image_seconds)
         done = map_in_order(lambda one: self.obtain(*one, folder, wanted), sorted(urls.items()), self.cfg.workers)
-        progress = tqdm(done, "downloads", len(urls), unit="image", disable=None)
-        unlisted = sum(record is None for _, record in progress)
+        unlisted = sum(record is None for _, record in progress(done, "downloads", len(urls), unit="image"))
         if unlisted:
             logger.warning("%d image(s) are not in the frozen record and were left out.", unlisted)
 

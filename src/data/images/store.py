@@ -12,10 +12,10 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from src.artifacts import ArrayArtifact, check_rows
 from src.config.datasets import DatasetConfig
+from src.console import progress
 from src.data.images.decode import RefusedImageError, decode_image, fit
 from src.data.images.duplicates import difference_hash
 from src.data.images.folder import open_images
@@ -178,7 +178,7 @@ def write_store(directory: Path, images: pd.DataFrame, cfg: DatasetConfig, num_w
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         warned[str(message)].append(getattr(current, "path", "another file"))
 
-    decoded = tqdm(map_in_order(decode, paths, num_workers or n_cores()), "images", len(paths), disable=None)
+    decoded = progress(map_in_order(decode, paths, num_workers or n_cores()), "images", len(paths))
     with (
         atomic_path(directory / PIXELS_FILE) as temporary,
         temporary.open("wb") as stream,

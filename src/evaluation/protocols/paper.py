@@ -9,7 +9,7 @@ from src.evaluation.inputs.aligned import PairedFold, StudyRuns, pair_folds
 from src.evaluation.inputs.runs_table import common_pairs
 from src.evaluation.report.page import Evaluated
 from src.evaluation.statistics.weighted_ap import PresortedScores
-from src.evaluation.tables.format import Column, Row, number, p_value, save_tables
+from src.evaluation.tables.format import Column, Row, dataset_title, number, p_value, save_tables
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def evaluate_as_paper(study: StudyRuns) -> Evaluated:
         if not rows:
             _log.warning("%s: no method shares a fold and seed with %s; no table.", setting.title, study.cfg.baseline)
             continue
-        caption = f"{study.dataset_dir.name}: {setting.title} ({PAPER_NOTE})"
+        caption = f"{dataset_title(study.dataset_dir)}: {setting.title} ({PAPER_NOTE})"
         notes = [
             f"{PAPER_NOTE[0].upper()}{PAPER_NOTE[1:]}: 50 resamples of 0.9 n drawn separately for each method, t-test "
             "over resamples, standard error over resamples. Use protocol=valid for conclusions.",

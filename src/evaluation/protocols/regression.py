@@ -12,6 +12,7 @@ from src.evaluation.inputs.aligned import AlignedPredictions, StudyRuns
 from src.evaluation.inputs.runs_table import MethodRuns
 from src.evaluation.report.page import Evaluated
 from src.evaluation.tables.cf_models import save_models
+from src.evaluation.tables.format import dataset_title
 
 coefficient_of_determination = partial(r2_score, multioutput="raw_values")
 """R^2 of each target, [N], of targets and predicted values [n, N]."""
@@ -38,7 +39,7 @@ def evaluate_numbers(study: StudyRuns) -> Evaluated:
         rows, values = {}, _measure(methods, study.predictions)
         for measure in MEASURES:
             stem = study.folder / f"regression_{setting.slug}_{measure.lower()}"
-            caption = f"{study.dataset_dir.name}: {setting.title}, {measure}"
+            caption = f"{dataset_title(study.dataset_dir)}: {setting.title}, {measure}"
             own = values.rename(columns={measure: "value"})
             rows[measure], text = save_models(stem, caption, measure, own, study.cfg.baseline, note)
             texts.append(text)

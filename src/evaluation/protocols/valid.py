@@ -28,7 +28,7 @@ from src.evaluation.statistics.comparison import MethodResult, compare_methods
 from src.evaluation.statistics.equivalence import MARGIN
 from src.evaluation.statistics.labels_saved import LabelsSaved, labels_saved
 from src.evaluation.statistics.slices import NOTE, compare_slices, load_counts, slice_columns
-from src.evaluation.tables.format import Row, build_row, columns_of, save_tables, to_csv
+from src.evaluation.tables.format import Row, build_row, columns_of, dataset_title, save_tables, to_csv
 from src.evaluation.tables.labels_saved import NOTE as LABELS_SAVED_NOTE
 from src.evaluation.tables.labels_saved import labels_saved_columns, labels_saved_rows
 from src.files import save_text
@@ -45,7 +45,7 @@ def evaluate_classes(study: StudyRuns) -> Evaluated:
         measured = results[setting] = compare_methods(study, setting)
         paper = cfg.dataset.paper_results.get("mAP", {}) if setting.label_ratio == 1 else {}
         rows = [build_row(result, paper) for result in measured]
-        caption = f"{dataset_dir.name}: {setting.title}"
+        caption = f"{dataset_title(dataset_dir)}: {setting.title}"
         notes = _notes(cfg, rows)
         printed = columns_of(rows, cfg.confidence_level)
         texts.append(save_tables(folder / f"methods_{setting.slug}", caption, notes, rows, printed))
@@ -77,7 +77,7 @@ def evaluate_classes(study: StudyRuns) -> Evaluated:
     beside = [row for _, rows in by_ratio for row in rows]
     dots = [plot_ratio(f"label ratio {ratio:g}", rows, cfg.baseline, beside) for ratio, rows in by_ratio]
     page = describe_dataset(dataset_dir, stems, shown, thumbnails, [table for _, table in tables_saved], dots)
-    save_page(folder / PAGE, f"{dataset_dir.name}, study {cfg.study}", [page])
+    save_page(folder / PAGE, f"{dataset_title(dataset_dir)}, study {cfg.study}", [page])
     how = ("baseline", "n_resamples", "n_permutations", "confidence_level", "seed")
     labels = {network.network: labels_saved_rows(entries) for network, entries in saved.items()}
     numbers = {**{name: getattr(cfg, name) for name in how}, "settings": settings, "labels_saved": labels}
@@ -139,7 +139,7 @@ def _save_labels_saved(
         rows, columns = labels_saved_rows(entries), labels_saved_columns(study.cfg.confidence_level)
         note = LABELS_SAVED_NOTE.format(baseline=study.cfg.baseline)
         stem, caption = study.folder / f"labels_saved_{network.network_slug}", f"labels saved, {network.network}"
-        text = save_tables(stem, f"{study.dataset_dir.name}: {caption}", [note], rows, [columns])
+        text = save_tables(stem, f"{dataset_title(study.dataset_dir)}: {caption}", [note], rows, [columns])
         written.append((text, rendered_table(rows, columns) | {"title": caption, "note": note}))
     return written
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from src.artifacts import RunRecord
+from src.console import progress
 from src.data.folds import N_PARTS, PARTS_PER_SPLIT
 from src.evaluation.inputs.aligned import StudyRuns, pair_folds, seeds_by_fold
 from src.evaluation.inputs.runs_table import MethodRuns, Setting, common_pairs
@@ -87,7 +87,7 @@ def compare_methods(study: StudyRuns, setting: Setting) -> list[MethodResult]:
         )
     contrasts = [
         _contrast(study, setting, row, reference, measured) if reference and row is not reference else None
-        for row in tqdm(rows, desc=f"compare, {setting.title}", disable=None)
+        for row in progress(rows, f"compare, {setting.title}")
     ]
     pairs = zip(rows, _adjust(contrasts), strict=True)
     return [_summarise(study, row, contrast, measured) for row, contrast in pairs]
@@ -107,7 +107,7 @@ def _measure_runs(study: StudyRuns, records: Sequence[RunRecord]) -> dict[str, _
         )
 
     with ThreadPoolExecutor(n_cores()) as pool:
-        results = tqdm(pool.map(measure, records), total=len(records), desc="resample runs", disable=None)
+        results = progress(pool.map(measure, records), "resample runs", len(records))
         return {record.run: result for record, result in zip(records, results, strict=True)}
 
 

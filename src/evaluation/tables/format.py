@@ -10,9 +10,11 @@ from typing import TypeGuard
 import numpy as np
 import pandas as pd
 
+from src.artifacts import MANIFEST_FILE, PREPARED
+from src.config.datasets import TIME
 from src.evaluation.statistics.comparison import MethodResult
 from src.evaluation.statistics.metrics import MEASURES
-from src.files import save_text
+from src.files import load_json, save_text
 
 Row = dict[str, str | float | int | None]
 
@@ -25,6 +27,14 @@ _LATEX = str.maketrans(
     | {"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}"}
     | {_MINUS: "$-$", "<": "$<$", ">": "$>$", "±": "$\\pm$"}
 )
+
+
+def dataset_title(dataset_dir: Path) -> str:
+    """A dataset's name for captions, and that it is split by time where it is."""
+    manifest = dataset_dir / PREPARED / MANIFEST_FILE
+    by_time = manifest.is_file() and load_json(manifest).get("split") == TIME
+    note = " (one fold, split by time: the test items are those met last)" if by_time else ""
+    return f"{dataset_dir.name}{note}"
 
 
 @dataclass(frozen=True)

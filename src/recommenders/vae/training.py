@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from src.config.classifiers import TrainerConfig
-from src.console import quiet_lightning
+from src.console import progress_of_steps, quiet_lightning
 from src.errors import ConfigError
 from src.randomness import ShuffledPasses, derive_seed
 from src.recommenders.base import Factors
@@ -136,6 +136,7 @@ def fit_vae(
             strategy=devices.strategy,
             max_steps=cfg.max_steps,
             enable_progress_bar=devices.shows_progress,
+            callbacks=progress_of_steps(shown=devices.progress_bar),
             enable_checkpointing=False,
             enable_model_summary=False,
             logger=False,
