@@ -10,10 +10,19 @@ import pandas as pd
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.artifacts import EVALUATION_DIR, MANIFEST_FILE, METRICS_FILE, PRECHECK_FILE, SEEN_HELD_OUT
+from src.artifacts import (
+    EVALUATION_DIR,
+    MANIFEST_FILE,
+    METRICS_FILE,
+    PRECHECK_FILE,
+    PREPARED,
+    REPORT_FILE,
+    SEEN_HELD_OUT,
+)
 from src.classifiers.settings import IMAGE_ONLY
 from src.config.overrides import PRESET, parse
 from src.config.stages import ExperimentConfig, RecommenderTrainingConfig
+from src.data.preparation.report import render_table_2
 from src.entry import compose_config, describe_preset, with_preset
 from src.errors import ConfigError
 from src.evaluation.tables.cf_models import save_cf_tables
@@ -138,7 +147,8 @@ def _report(cfg: ExperimentConfig, overrides: SortedOverrides, surveyed: Sequenc
 def _compare_cf_models(surveyed: Sequence[Surveyed], models: Sequence[str]) -> str:
     """Write and return the tables of the finished fits of ``models``, in their order, apart for what they have seen.
 
-    CF2Label's table also has the mAP of constant scores (popularity) and of vectors permuted across items (shuffled).
+    Table 2 comes first. CF2Label's table also has the mAP of constant scores (popularity) and of vectors permuted across
+    items (shuffled).
     """
     rows: dict[tuple[str, ...], list[tuple[str, str, int, float]]] = defaultdict(list)
     cfg = None
@@ -164,7 +174,8 @@ def _compare_cf_models(surveyed: Sequence[Surveyed], models: Sequence[str]) -> s
     if cfg is None:
         return "No CF model has finished."
     order = ["popularity", "shuffled", *models]
-    texts = []
+    statistics = load_json(dataset_dir(cfg) / PREPARED / REPORT_FILE)["statistics"]
+    texts = [render_table_2(statistics, cfg.dataset.paper), ""]
     for leaks, own in rows.items():
         own.sort(key=lambda row: order.index(row[1].removesuffix(SEEN_HELD_OUT)))
         values = pd.DataFrame(own, columns=["table", "model", "fold", "value"])

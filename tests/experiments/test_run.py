@@ -57,6 +57,7 @@ def test_cf_models_are_compared(pipeline):
     command = [sys.executable, str(ROOT / "main_run_experiment.py"), *given, "recommender.auc_holdout=0.25"]
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500)
     assert answer.returncode == 0, answer.stderr
+    assert "Table 2" in answer.stdout
     assert "Table 3" in answer.stdout
     assert "Table 4" in answer.stdout
     assert (pipeline.outputs_dir / "tiny" / "evaluation" / "cf_auc.csv").is_file()

@@ -94,15 +94,20 @@ def describe_images(images: pd.DataFrame, files: pd.DataFrame, cfg: DatasetConfi
 
 def render_report(report: Mapping[str, Any], cfg: DatasetConfig) -> str:
     """The report as Markdown: Table 2, ours beside the paper's where the dataset is the paper's, and all counts."""
-    lines = [f"# {cfg.name}", "", "| Table 2 | here | paper |" if cfg.paper else "| Table 2 | here |"]
-    lines.append("|---|---:|---:|" if cfg.paper else "|---|---:|")
-    for header, *cells in table_2(report["statistics"], cfg.paper):
-        lines.append(f"| {header} | " + " | ".join(cells if cfg.paper else cells[:1]) + " |")
+    lines = [f"# {cfg.name}", "", render_table_2(report["statistics"], cfg.paper)]
     for title in ("statistics", "read", "dropped", "items", "images", "labels", "notes", "downloads"):
         if report.get(title):
             content = yaml.safe_dump(report[title], sort_keys=False, allow_unicode=True)
             lines += ["", f"## {title.capitalize()}", "", "```yaml", content.rstrip(), "```"]
     return "\n".join(lines) + "\n"
+
+
+def render_table_2(statistics: Mapping[str, float], paper: Mapping[str, float]) -> str:
+    """The paper's Table 2 as Markdown, with the paper's values where it has the dataset."""
+    columns = ["here", "paper"] if paper else ["here"]
+    rows = [["Table 2", *columns], ["---", *("---:" for _ in columns)]]
+    rows += [list(row[: 1 + len(columns)]) for row in table_2(statistics, paper)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def table_2(statistics: Mapping[str, float], paper: Mapping[str, float]) -> list[tuple[str, str, str]]:
