@@ -147,7 +147,7 @@ def _report(cfg: ExperimentConfig, overrides: SortedOverrides, surveyed: Sequenc
 def _compare_cf_models(surveyed: Sequence[Surveyed], models: Sequence[str]) -> str:
     """Write and return the tables of the finished fits of ``models``, in their order, apart for what they have seen.
 
-    Table 2 comes first. CF2Label's table also has the mAP of constant scores (popularity) and of vectors permuted across
+    Table 2 comes first. CF2Label also has the mAP of constant scores (popularity) and of vectors permuted across
     items (shuffled).
     """
     rows: dict[tuple[str, ...], list[tuple[str, str, int, float]]] = defaultdict(list)
