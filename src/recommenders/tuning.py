@@ -2,7 +2,7 @@
 
 import logging
 import time
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ def tune_recommender(cfg: RecommenderTrainingConfig) -> dict[str, Any]:
 
     Each trial is fitted once, on the interactions of the fold's train items that the fold neither reports nor chooses
     on. The study lies in ``outputs/<dataset>/tuning/recommender-<name>.sqlite``, and an interrupted one continues;
-    all trials are listed beside it. The choice becomes ``<tuned_dir>/<dataset>-<name>.yaml``, which later runs take.
+    all trials are listed beside it. The choice becomes ``<tuned_dir>/<dataset>-<name>.yaml``, which later runs take; it
+    includes the settings that were not searched, where they are not the schema's defaults.
 
     Raises:
         ConfigError: The model has nothing to search, or a trial sets what is not searched.
@@ -64,14 +65,16 @@ def tune_recommender(cfg: RecommenderTrainingConfig) -> dict[str, Any]:
         return auc
 
     path = dataset_dir(cfg) / "tuning" / f"recommender-{name}.sqlite"
-    fixed = {key: value for key, value in flat(identity(model)).items() if key not in model.search}
-    study = content_hash([fixed, data.interactions_digest, cfg.seed, sorted(model.search)])[:8]
+    fixed = {key: value for key, value in identity(model).items() if key not in model.search}
+    study = content_hash([flat(fixed), data.interactions_digest, cfg.seed, asdict(model)["search"]])[:8]
     listed = [{**defaults, **trial} for trial in model.trials]
     trials = run_trials(path, study, listed, model.search, int(cfg.n_trials or 0), cfg.seed, attempt)
     save_yaml(path.with_suffix(".yaml"), [{"AUC": t.value, **t.user_attrs, "settings": t.params} for t in trials])
     best = max(trials, key=lambda trial: float(trial.value or 0.0))
     target = PROJECT / Path(cfg.tuned_dir) / f"{cfg.dataset.name}-{name}.yaml"
     note = f"# AUC {best.value:.4f} on interactions that no fold reports, the best of {len(trials)} trials\n"
-    save_text(target, f"# @package recommender\n{note}{yaml_text(best.params)}")
-    logger.info("Chosen: %s (in %s)", best.params, target)
-    return {"settings": best.params, "tuning_auc": best.value}
+    schema = {entry.name: default_of(entry) for entry in fields(model)}
+    chosen = {key: value for key, value in fixed.items() if value != schema[key]} | best.params
+    save_text(target, f"# @package recommender\n{note}{yaml_text(chosen)}")
+    logger.info("Chosen: %s (in %s)", chosen, target)
+    return {"settings": chosen, "tuning_auc": best.value}

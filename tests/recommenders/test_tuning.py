@@ -1,5 +1,7 @@
 """CF models are tuned on interactions that no fold reports, with as many trials each, and can be interrupted."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 import yaml
@@ -42,6 +44,14 @@ def test_the_best_trial_is_written_as_a_config_and_listed_ones_come_first(tmp_pa
     assert trials[1]["AUC"] > trials[0]["AUC"] + 0.05  # three blocks take more than one direction
 
 
+def test_the_choice_has_the_settings_that_it_was_made_with(tmp_path):
+    write_prepared(tmp_path)
+    result, path, trials = tune(tmp_path, replace(SVD, popularity=0.3))
+    assert result["settings"] == yaml.safe_load(path.read_text())
+    assert result["settings"].items() > max(trials, key=lambda trial: trial["AUC"])["settings"].items()
+    assert result["settings"]["popularity"] == 0.3
+
+
 def test_more_trials_continue_where_the_last_ones_ended(tmp_path, monkeypatch):
     write_prepared(tmp_path)
     _, _, first = tune(tmp_path)
@@ -51,6 +61,14 @@ def test_more_trials_continue_where_the_last_ones_ended(tmp_path, monkeypatch):
     _, _, more = tune(tmp_path, n_trials=5)
     assert len(fits) == 1
     assert [trial["settings"] for trial in more[:4]] == [trial["settings"] for trial in first]
+
+
+def test_another_space_is_another_search(tmp_path):
+    write_prepared(tmp_path)
+    tune(tmp_path)
+    wider = SPACE | {"n_factors": SearchConfig(choices=[2, 4])}
+    _, _, trials = tune(tmp_path, replace(SVD, search=wider, trials=[{"n_factors": 2}]), n_trials=2)
+    assert {trial["settings"]["n_factors"] for trial in trials} <= {2, 4}
 
 
 def test_reported_interactions_play_no_part(tmp_path):
