@@ -112,7 +112,7 @@ def main(sizes: list[int]) -> None:
     imports = {
         "prepare": "src.data.preparation.prepare",
         "vae": "src.recommenders.models.vae",
-        "auc": "src.recommenders.vae.network",
+        "auc": "src.recommenders.auc",
     }
     show = "import src.machine; print(src.machine.peak_memory())"
     empty = {name: int(run([sys.executable, "-c", f"import {what}; {show}"])) for name, what in imports.items()}
