@@ -111,7 +111,7 @@ def main(sizes: list[int]) -> None:
     """Measure every size, fit the exponents, and write JSON."""
     imports = {
         "prepare": "src.data.preparation.prepare",
-        "vae": "src.recommenders.models.vae",
+        "vae": "src.recommenders.vae.training",
         "auc": "src.recommenders.auc",
     }
     show = "import src.machine; print(src.machine.peak_memory())"
