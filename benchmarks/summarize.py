@@ -101,7 +101,8 @@ def main() -> None:
         lines += ["", f"Fitted exponents of peak memory above an empty process's: {shown}."]
     lines += [
         "",
-        "Features, and a study on them: [docs/scaling.md](docs/scaling.md#frozen-features). Seconds of 1,000 steps:",
+        "Seconds of a run of 1,000 steps or a little more, to whole epochs (goal 20), of",
+        "",
     ]
     for name in (name for name in NAMES if name.startswith("frozen_features") and (RESULTS / f"{name}.json").is_file()):
         lines.append(f"- {NAMES[name]}: {load(name)['sides']['frozen features']['seconds']:.1f}")
