@@ -102,6 +102,12 @@ class FinishedRun:
         """Whether it was trained on frozen features."""
         return bool(self.config["features"] == FROZEN)
 
+    @property
+    def reconstructs_vectors(self) -> bool:
+        """Whether it predicts CF vectors as its CF model has them."""
+        learned = [self.config["method"][name] for name in ("vectors", "auxiliary_loss")]
+        return "vectors" in self.definition["inputs"] and learned == ["cf", "reconstruction"]
+
     @cached_property
     def network(self) -> MultitaskNetwork:
         """The trained network, in evaluation mode, backbone included.
