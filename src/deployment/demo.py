@@ -4,7 +4,7 @@ import json
 import logging
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,8 @@ from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.neighbors import NearestNeighbors
 
 from src.artifacts import MANIFEST_FILE, VECTORS_FILE, ItemVectors
-from src.classifiers.finished_run import FinishedRun
-from src.classifiers.models.evaluation_batches import CentreCrops
+from src.classifiers.finished_run import DEVICE, FinishedRun
 from src.config.stages import UseConfig
-from src.console import progress
 from src.data.folds import TRAIN
 from src.data.images.decode import RefusedImageError, decode_image, fit
 from src.data.images.store import ImageStore
@@ -53,17 +51,15 @@ class Demo:
         self._thumbnails, train = Thumbnails(root), self.run.fold.split(TRAIN)
         self._labels = dict(zip(train["item_id"], train["labels"], strict=True))
         item_id, store = train["item_id"].to_numpy(), ImageStore.open(self.run.fold.images_dir)
-        batches = np.split(store.rows(item_id), range(cfg.batch_size, len(item_id), cfg.batch_size))
-        crops = map(CentreCrops(store, self._size, self._crop), progress(batches, "features"))
-        self._spaces = {"image": (item_id, np.concatenate([self._apply(images)[0] for images in crops]))}
+        logger.info("Features of %d train images.", len(item_id))
+        self._spaces = {"image": (item_id, self.run.represent(item_id, store, cfg.batch_size)[0])}
         if "vectors" in (inputs := self.run.definition["inputs"]):
             stored = ItemVectors.load(next(root.glob(f"recommender/*/{inputs['vectors']}")) / VECTORS_FILE)
             known = np.isin(stored.item_id, item_id)
             self._spaces["cf"] = stored.item_id[known], stored.vectors[known]
-        try:
-            self._users: LikelyUsers | str = LikelyUsers(self.run, item_id)
-        except (ArtifactError, ConfigError) as error:
-            self._users = str(error)
+        self._users: LikelyUsers | str = "The CF model is being fitted for its users; send the image again in a while."
+        self.fitting = Thread(target=self._fit_users, args=(item_id,), daemon=True)
+        self.fitting.start()
 
     def answer(self, content: bytes) -> dict[str, Any]:
         """Labels and nearest train items of an image file; raises ``RefusedImageError``."""
@@ -77,11 +73,18 @@ class Demo:
         labels = self._calibration.rank(self._calibration.probabilities(scores)[0], self._top_k)
         return near | {"labels": labels, "said": said, "users": users}
 
+    def _fit_users(self, item_id: np.ndarray) -> None:
+        """Fit users of train items, in the background; or keep a sentence on why there are none."""
+        try:
+            self._users = LikelyUsers(self.run, item_id)
+        except (ArtifactError, ConfigError) as error:
+            self._users = str(error)
+
     def _likely(self, features: np.ndarray, cf: np.ndarray | None) -> tuple[str, list[list[dict[str, Any]]]]:
         """Who would like an image, by its predicted vector or that of similar train items, and a sentence on it."""
-        if isinstance(self._users, str):
-            return self._users, []
-        known, (item_id, similar) = self._users.known, self._spaces["image"]
+        if isinstance(users := self._users, str):
+            return users, []
+        known, (item_id, similar) = users.known, self._spaces["image"]
         if cf is not None and self.run.reconstructs_vectors:
             source, vector = "the predicted CF vector", cf[0, : known.vectors.shape[1]]
         else:
@@ -89,8 +92,8 @@ class Demo:
             k = min(MAX_NEIGHBOURS, len(item_id) // 10 + 1)
             source = "the mean CF vector of similar train images, since this method predicts none"
             vector = similar_vectors(similar[row >= 0], known.vectors[row[row >= 0]], features, k)[0]
-        found = [self._shown(items) for items in self._users.best(vector)]
-        return f"The first {len(found)} of {len(self._users)} users, by {source}, and what each of them knows.", found
+        found = [self._shown(items) for items in users.best(vector)]
+        return f"The first {len(found)} of {len(users)} users, by {source}, and what each of them knows.", found
 
     def _nearest(self, space: str, query: np.ndarray) -> list[dict[str, Any]]:
         item_id, vectors = self._spaces[space]
@@ -104,7 +107,7 @@ class Demo:
 
     def _apply(self, images: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         with self._lock:
-            return apply_network(self.run.network, images, torch.device("cpu"))
+            return apply_network(self.run.network.to(DEVICE), images, DEVICE)
 
 
 class LikelyUsers:

@@ -35,6 +35,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 def server(trained):
     with Server(trained.config("use_model", "demo=true", "port=0", "top_k=3")) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
+        running.demo.fitting.join()
         yield running
         running.shutdown()
 
@@ -176,6 +177,7 @@ def test_only_this_machine_is_answered_under_its_own_name(server):
 def test_a_method_without_cf_head_has_neighbours_by_image_alone(pipeline):
     pipeline.classify("image_only")
     with Server(pipeline.config("use_model", "demo=true", "port=0")) as running:
+        running.demo.fitting.join()
         stream = io.BytesIO()
         Image.new("RGB", (40, 40), "red").save(stream, "PNG")
         answer = running.demo.answer(stream.getvalue())
@@ -185,6 +187,24 @@ def test_a_method_without_cf_head_has_neighbours_by_image_alone(pipeline):
         assert "the mean CF vector of similar train images, since this method predicts none" in answer["said"]
         with pytest.raises(ConfigError, match=r"port should be free, but \d+ is not .*give another"):
             Server(pipeline.config("use_model", "demo=true", f"port={running.server_address[1]}"))
+
+
+def test_the_page_is_there_before_the_cf_model_is_fitted(trained, monkeypatch):
+    may_end = threading.Event()
+    monkeypatch.setattr(demo, "LikelyUsers", lambda *_: may_end.wait())
+    with Server(trained.config("use_model", "demo=true", "port=0")) as running:
+        answer = running.demo.answer(picture(trained)[0].read_bytes())
+        assert answer["users"] == []
+        assert answer["said"].startswith("The CF model is being fitted")
+        assert len(answer["cf"]) == 6
+
+        def failing(*_):
+            raise ConfigError("there is no model to fit")
+
+        monkeypatch.setattr(demo, "LikelyUsers", failing)
+        running.demo._fit_users(np.array([]))
+        assert running.demo.answer(picture(trained)[0].read_bytes())["said"] == "there is no model to fit"
+        may_end.set()
 
 
 def test_without_a_cf_model_or_with_another_than_before_the_page_says_so(trained, tmp_path):
