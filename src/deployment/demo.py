@@ -93,7 +93,10 @@ class Demo:
             source = "the mean CF vector of similar train images, since this method predicts none"
             vector = similar_vectors(similar[row >= 0], known.vectors[row[row >= 0]], features, k)[0]
         found = [self._shown(items) for items in users.best(vector)]
-        return f"The first {len(found)} of {len(users)} users, by {source}, and what each of them knows.", found
+        said = (
+            f"Of {len(users):,} users, these {len(found)} score it highest, by {source}. Each knows these train items."
+        )
+        return said, found
 
     def _nearest(self, space: str, query: np.ndarray) -> list[dict[str, Any]]:
         item_id, vectors = self._spaces[space]
@@ -141,11 +144,12 @@ class LikelyUsers:
         return len(self._states)
 
     def best(self, vector: np.ndarray) -> list[np.ndarray]:
-        """Of the users who score a vector [f] highest, the items nearest to it (cosine) that each knows."""
+        """Of the users who score a vector [f] highest, items nearest to it (cosine) that each knows; no set twice."""
         near = cosine_similarity(vector[None], self.known.vectors)[0]
-        users = np.argsort(-self._states @ (vector - self.known.vectors.mean(axis=0)), kind="stable")[:N_USERS]
+        users = np.argsort(-self._states @ (vector - self.known.vectors.mean(axis=0)), kind="stable")[: 20 * N_USERS]
         items = (self._items[[user]].indices for user in users)
-        return [self.known.item_id[of_one[np.argsort(-near[of_one], kind="stable")[:N_KNOWN]]] for of_one in items]
+        nearest = (of_one[np.argsort(-near[of_one], kind="stable")[:N_KNOWN]] for of_one in items)
+        return [self.known.item_id[list(places)] for places in dict.fromkeys(map(tuple, nearest))][:N_USERS]
 
 
 class Server(ThreadingHTTPServer):

@@ -90,7 +90,7 @@ def test_the_users_who_score_it_highest_come_with_items_that_they_know(trained, 
         assert any({entry["item"] for entry in items} <= of_one for of_one in known)
         assert all(entry["image"].startswith("data:image/jpeg") for entry in items)
     n_users = sum(len(of_one) > 2 for of_one in known)
-    said = f"The first 5 of {n_users} users, by the predicted CF vector, and what each of them knows."
+    said = f"Of {n_users} users, these 5 score it highest, by the predicted CF vector. Each knows these train items."
     assert answer["said"] == said
     # A user's state scores an item's own vector higher where the user knows the item.
     users = np.argsort(-likely._states @ (likely.known.vectors - likely.known.vectors.mean(axis=0)).T, axis=0)[:5]
@@ -106,10 +106,10 @@ def test_users_are_ranked_by_state_and_their_items_by_nearness():
     likely.known = ItemVectors(
         np.array(list("abcd")), np.array([[2.0, 0], [1, 1], [0, 2], [-3, -3]]), *np.zeros((2, 4))
     )
-    likely._states = np.array([[0.0, 1], [1, 0], [3, 0]])
-    likely._items = sparse.csr_matrix([[1, 1, 1, 1], [1, 1, 1, 0], [0, 1, 1, 1]])
-    found = likely.best(np.array([5.0, 0]))
-    assert [items.tolist() for items in found] == [list("bcd"), list("abc"), list("abc")]
+    likely._states = np.array([[0.0, 1], [1, 0], [3, 0], [-1, 0]])
+    likely._items = sparse.csr_matrix([[1, 1, 1, 1], [1, 1, 1, 0], [0, 1, 1, 1], [1, 0, 1, 1]])
+    found = likely.best(np.array([5.0, 0]))  # the first user has the same three items as the second
+    assert [items.tolist() for items in found] == [list("bcd"), list("abc"), list("acd")]
 
 
 def vector_of(run, path):
@@ -187,6 +187,15 @@ def test_a_method_without_cf_head_has_neighbours_by_image_alone(pipeline):
         assert "the mean CF vector of similar train images, since this method predicts none" in answer["said"]
         with pytest.raises(ConfigError, match=r"port should be free, but \d+ is not .*give another"):
             Server(pipeline.config("use_model", "demo=true", f"port={running.server_address[1]}"))
+
+
+def test_features_stored_before_are_those_of_an_upload(pipeline):
+    pipeline.classify("mtl_uniform", "features=frozen", "alpha=0.2")
+    path, item, _ = picture(pipeline)
+    for _ in range(2):  # the second start finds the calibration of the first
+        opened = demo.Demo(pipeline.config("use_model", "demo=true"))
+        opened.fitting.join()
+        assert opened.answer(path.read_bytes())["image"][0]["item"] == item
 
 
 def test_the_page_is_there_before_the_cf_model_is_fitted(trained, monkeypatch):
