@@ -24,6 +24,7 @@ IMAGES_DIR, REPORT_FILE, MANIFEST_FILE = "images", "report.json", "manifest.json
 METRICS_FILE, CURVES_FILE, CONFIG_FILE = "metrics.json", "metrics.csv", "config.yaml"
 VECTORS_FILE, PRECHECK_FILE = "item_vectors.npz", "pre_check.json"
 PROBABILITIES_FILE, CONFIDENCE_FILE = "item_probabilities.npz", "item_confidence.npz"
+ISSUES_FILE = "label_issues.csv"
 PREDICTIONS_FILE, RESULTS_FILE, EVALUATION_DIR = "predictions.npz", "results.yaml", "evaluation"
 SEEN_HELD_OUT = ", has seen held-out users"
 """Ends the name of a CF model whose vectors come from one file for all folds; it stays so in tables."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -133,6 +134,7 @@ def compose_config(name: str, overrides: Sequence[str]) -> Any:
         ConfigError: Hydra cannot compose it: an unknown key or choice, or a value of the wrong type or not allowed.
     """
     given = with_preset(overrides) if name == "train_classifier" else list(overrides)
+    GlobalHydra.instance().clear()  # of a command that composes another one's config
     with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
         try:
             cfg = to_dataclass(compose(name, overrides=given))

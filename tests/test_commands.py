@@ -10,6 +10,7 @@ import threading
 import lightning
 import pytest
 import torch
+from hydra import initialize_config_dir
 from PIL import Image
 
 from src.console import quiet_lightning
@@ -89,6 +90,11 @@ def test_an_unprepared_dataset_is_one_sentence_and_exit_code_1(tmp_path):
     assert answer.returncode == 1
     assert "run: python main_prepare_dataset.py dataset=emoji" in answer.stderr + answer.stdout
     assert "Traceback" not in answer.stderr
+
+
+def test_a_running_command_composes_the_config_of_another_one():
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):  # as Hydra's main does
+        assert compose_config("train_recommender", "fold=2").fold == 2
 
 
 @pytest.mark.slow

@@ -102,6 +102,12 @@ class FinishedRun:
         """Whether it was trained on frozen features."""
         return bool(self.config["features"] == FROZEN)
 
+    @property
+    def reconstructs_vectors(self) -> bool:
+        """Whether it predicts CF vectors as its CF model has them."""
+        learned = [self.config["method"][name] for name in ("vectors", "auxiliary_loss")]
+        return "vectors" in self.definition["inputs"] and learned == ["cf", "reconstruction"]
+
     @cached_property
     def network(self) -> MultitaskNetwork:
         """The trained network, in evaluation mode, backbone included.
@@ -134,7 +140,6 @@ class FinishedRun:
         network, batches = self._evaluation(item_id, store, batch_size)
         return predict_scores(network, batches, DEVICE, num_workers)
 
-    @torch.inference_mode()
     def represent(
         self, item_id: np.ndarray, store: ImageStore, batch_size: int
     ) -> tuple[np.ndarray, np.ndarray | None]:
@@ -142,12 +147,13 @@ class FinishedRun:
         network, batches = self._evaluation(item_id, store, batch_size)
         network = network.to(DEVICE).eval()
         features, places = [], []
-        for batch in batch_loader(batches):
-            inputs = batch["inputs"].to(DEVICE)
-            features.append((inputs if self.is_frozen else network.features(inputs)).float().mean(dim=1))
-            places.append(batch["index"].to(DEVICE))
-        mean = average(torch.cat(features), torch.cat(places), len(item_id))
-        vectors = network.heads.cf_vectors(mean)
+        with torch.inference_mode():  # the network, which is kept, must not be made in it
+            for batch in batch_loader(batches):
+                inputs = batch["inputs"].to(DEVICE)
+                features.append((inputs if self.is_frozen else network.features(inputs)).float().mean(dim=1))
+                places.append(batch["index"].to(DEVICE))
+            mean = average(torch.cat(features), torch.cat(places), len(item_id))
+            vectors = network.heads.cf_vectors(mean)
         return mean.cpu().numpy(), None if vectors is None else vectors.cpu().numpy()
 
     def _evaluation(

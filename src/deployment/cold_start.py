@@ -9,7 +9,7 @@ from scipy import sparse
 from scipy.stats import rankdata
 from scipy.stats import t as student_t
 
-from src.artifacts import EVALUATION_DIR, ITEM_IDX, PREDICTIONS_FILE, USER_IDX, VECTORS_FILE, ItemVectors, Predictions
+from src.artifacts import EVALUATION_DIR, ITEM_IDX, PREDICTIONS_FILE, USER_IDX, ItemVectors, Predictions
 from src.classifiers.finished_run import FinishedRun
 from src.classifiers.predict import predict_testset
 from src.config.stages import PredictConfig, RecommenderTrainingConfig
@@ -22,18 +22,18 @@ from src.evaluation.tables.format import Column, Row, dataset_title, number, sav
 from src.randomness import derive_seed
 from src.recommenders.interactions import build_user_item
 from src.recommenders.run import dataset_dir, recommender_run
-from src.recommenders.train import fit_on_all
+from src.recommenders.states import CELLS, fit_again, user_states
 
 logger = logging.getLogger(__name__)
 
 RANDOM, NEIGHBOURS, SAME_LABELS = "random item", "image neighbours", "same labels"
-MAX_NEIGHBOURS, RECALL_AT, MAX_USERS, CELLS = 100, 100, 10_000, 20_000_000
+MAX_NEIGHBOURS, RECALL_AT, MAX_USERS = 100, 100, 10_000
 
 
 class Users(NamedTuple):
     """Users of a CF model who interacted with test items.
 
-    ``states`` [U, f]: products with vectors, less the mean of ``known``, are scores without biases, less a user's mean.
+    ``states`` [U, f], as ``user_states`` returns them.
     ``liked``: who interacted with which test item, in the order of predictions, CSR [n, U] bool.
     """
 
@@ -59,8 +59,7 @@ def measure_cold_start(cfg: PredictConfig) -> dict[str, Any]:
     root, users, values = dataset_dir(cfg), dict[str, Users](), list[pd.DataFrame]()
     for record in load_run_records(root, cfg.study):
         run = FinishedRun.open(root / record.run)
-        learned = [run.config["method"][name] for name in ("vectors", "auxiliary_loss")]
-        if "vectors" not in run.definition["inputs"] or learned != ["cf", "reconstruction"]:
+        if not run.reconstructs_vectors:
             continue
         test, name = Predictions.load(run.directory / PREDICTIONS_FILE), run.definition["inputs"]["vectors"]
         users[name] = users.get(name) or _fit_users(cfg, run, test.item_id)
@@ -135,13 +134,8 @@ def _fit_users(cfg: PredictConfig, run: FinishedRun, item_id: np.ndarray) -> Use
             f"{run.directory} learned from the vectors {learned_from}, but recommender and recommender_seed name "
             f"{made.directory}; give those that it was trained with."
         )
-    model = fit_on_all(of_model, build_user_item(fold.train_interactions, fold.items["item_id"].to_numpy()))
-    factors, stored = model.item_factors(), ItemVectors.load(made.require() / VECTORS_FILE)
-    if factors is None or not np.allclose(factors.vectors, stored.vectors, atol=1e-4):
-        raise ArtifactError(
-            f"Fitted again, {made.directory} has other vectors than before, as on a GPU or another machine; fit it "
-            "here with trainer.accelerator=cpu force=true, and train the runs again."
-        )
+    user_item = build_user_item(fold.train_interactions, fold.items["item_id"].to_numpy())
+    model, stored = fit_again(of_model, user_item, made.require())
     found = load_interactions(run.prepared_dir)
     item = pd.Index(item_id).get_indexer(fold.items["item_id"])[found[ITEM_IDX]]
     known = renumber(fold.train_interactions[USER_IDX].to_numpy())[0]  # a row of the CF model's matrix each
@@ -151,11 +145,7 @@ def _fit_users(cfg: PredictConfig, run: FinishedRun, item_id: np.ndarray) -> Use
     drawn = np.sort(rng.permutation(np.unique(user[kept]))[:MAX_USERS])
     cells = np.ones(kept.sum(), dtype=bool), (item[kept], user[kept])
     liked = sparse.csr_matrix(cells, shape=(len(item_id), len(known)))[:, drawn]
-    inverse, states = np.linalg.pinv(stored.vectors - stored.vectors.mean(axis=0)).T, []
-    for part in np.array_split(drawn, len(drawn) * len(inverse) // CELLS + 1):
-        scores = model.user_scores(part) - factors.bias
-        states.append((scores - scores.mean(axis=1, keepdims=True)) @ inverse)
-    return Users(np.concatenate(states), liked, stored)
+    return Users(user_states(model, stored, drawn), liked, stored)
 
 
 def _sources(run: FinishedRun, known: ItemVectors, test: Predictions, batch_size: int) -> dict[str, np.ndarray]:

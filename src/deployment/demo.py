@@ -4,31 +4,37 @@ import json
 import logging
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.neighbors import NearestNeighbors
 
-from src.artifacts import VECTORS_FILE, ItemVectors
-from src.classifiers.finished_run import FinishedRun
-from src.classifiers.models.evaluation_batches import CentreCrops
+from src.artifacts import MANIFEST_FILE, VECTORS_FILE, ItemVectors
+from src.classifiers.finished_run import DEVICE, FinishedRun
 from src.config.stages import UseConfig
-from src.console import progress
 from src.data.folds import TRAIN
 from src.data.images.decode import RefusedImageError, decode_image, fit
 from src.data.images.store import ImageStore
 from src.data.images.transforms import center_crop_boxes, crop_batch
 from src.deployment.calibration import calibration_of
+from src.deployment.cold_start import MAX_NEIGHBOURS, MAX_USERS, similar_vectors
 from src.deployment.label_images import apply_network
-from src.errors import ConfigError
+from src.entry import compose_config
+from src.errors import ArtifactError, ConfigError
 from src.evaluation.report.examples import Thumbnails
+from src.files import load_json
+from src.recommenders.interactions import build_user_item
 from src.recommenders.run import dataset_dir
+from src.recommenders.states import fit_again, user_states
 
 logger = logging.getLogger(__name__)
 
 ADDRESS, MAX_BYTES, N_NEAREST = "127.0.0.1", 20_000_000, 6
+N_USERS, N_KNOWN = 5, 3
 INLINE = "'unsafe-inline'"
 POLICY = f"default-src 'none'; img-src data: blob:; style-src {INLINE}; script-src {INLINE}; connect-src 'self'"
 
@@ -45,13 +51,15 @@ class Demo:
         self._thumbnails, train = Thumbnails(root), self.run.fold.split(TRAIN)
         self._labels = dict(zip(train["item_id"], train["labels"], strict=True))
         item_id, store = train["item_id"].to_numpy(), ImageStore.open(self.run.fold.images_dir)
-        batches = np.split(store.rows(item_id), range(cfg.batch_size, len(item_id), cfg.batch_size))
-        crops = map(CentreCrops(store, self._size, self._crop), progress(batches, "features"))
-        self._spaces = {"image": (item_id, np.concatenate([self._apply(images)[0] for images in crops]))}
+        logger.info("Features of %d train images.", len(item_id))
+        self._spaces = {"image": (item_id, self.run.represent(item_id, store, cfg.batch_size)[0])}
         if "vectors" in (inputs := self.run.definition["inputs"]):
             stored = ItemVectors.load(next(root.glob(f"recommender/*/{inputs['vectors']}")) / VECTORS_FILE)
             known = np.isin(stored.item_id, item_id)
             self._spaces["cf"] = stored.item_id[known], stored.vectors[known]
+        self._users: LikelyUsers | str = "The CF model is being fitted for its users; send the image again in a while."
+        self.fitting = Thread(target=self._fit_users, args=(item_id,), daemon=True)
+        self.fitting.start()
 
     def answer(self, content: bytes) -> dict[str, Any]:
         """Labels and nearest train items of an image file; raises ``RefusedImageError``."""
@@ -61,18 +69,87 @@ class Demo:
         boxes = center_crop_boxes(height, width, self._crop)
         features, scores, cf = self._apply(crop_batch([pixels].__getitem__, np.arange(1), boxes, self._size))
         near = {"image": self._nearest("image", features), "cf": [] if cf is None else self._nearest("cf", cf)}
-        return near | {"labels": self._calibration.rank(self._calibration.probabilities(scores)[0], self._top_k)}
+        said, users = self._likely(features, cf)
+        labels = self._calibration.rank(self._calibration.probabilities(scores)[0], self._top_k)
+        return near | {"labels": labels, "said": said, "users": users}
+
+    def _fit_users(self, item_id: np.ndarray) -> None:
+        """Fit users of train items, in the background; or keep a sentence on why there are none."""
+        try:
+            self._users = LikelyUsers(self.run, item_id)
+        except (ArtifactError, ConfigError) as error:
+            self._users = str(error)
+
+    def _likely(self, features: np.ndarray, cf: np.ndarray | None) -> tuple[str, list[list[dict[str, Any]]]]:
+        """Who would like an image, by its predicted vector or that of similar train items, and a sentence on it."""
+        if isinstance(users := self._users, str):
+            return users, []
+        known, (item_id, similar) = users.known, self._spaces["image"]
+        if cf is not None and self.run.reconstructs_vectors:
+            source, vector = "the predicted CF vector", cf[0, : known.vectors.shape[1]]
+        else:
+            row = pd.Index(known.item_id).get_indexer(item_id)
+            k = min(MAX_NEIGHBOURS, len(item_id) // 10 + 1)
+            source = "the mean CF vector of similar train images, since this method predicts none"
+            vector = similar_vectors(similar[row >= 0], known.vectors[row[row >= 0]], features, k)[0]
+        found = [self._shown(items) for items in users.best(vector)]
+        said = (
+            f"Of {len(users):,} users, these {len(found)} score it highest, by {source}. Each knows these train items."
+        )
+        return said, found
 
     def _nearest(self, space: str, query: np.ndarray) -> list[dict[str, Any]]:
         item_id, vectors = self._spaces[space]
         search = NearestNeighbors(n_neighbors=min(N_NEAREST, len(vectors)), metric="cosine").fit(vectors)
         found = item_id[search.kneighbors(query[:, : vectors.shape[1]], return_distance=False)[0]]  # without the bias
-        pictures = ((str(item), self._thumbnails.source(item)) for item in found)
+        return self._shown(found)
+
+    def _shown(self, items: np.ndarray) -> list[dict[str, Any]]:
+        pictures = ((str(item), self._thumbnails.source(item)) for item in items)
         return [{"item": item, "image": image, "labels": self._labels[item] or []} for item, image in pictures]
 
     def _apply(self, images: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         with self._lock:
-            return apply_network(self.run.network, images, torch.device("cpu"))
+            return apply_network(self.run.network.to(DEVICE), images, DEVICE)
+
+
+class LikelyUsers:
+    """Users of a CF model, and the train items that each of them knows; what they are called is not kept.
+
+    ``known`` are the model's item vectors.
+    """
+
+    def __init__(self, run: FinishedRun, item_id: np.ndarray) -> None:
+        """Fit the CF model that ``run`` learned from again, or one of its fold; ``item_id`` are the train items.
+
+        Raises ``ArtifactError`` or ``ConfigError``: there is none, or it cannot be fitted again as it was.
+        """
+        fold, root = run.fold, run.prepared_dir.parent
+        named = run.definition["inputs"].get("vectors", f"fold{run.config['fold']}-*")
+        found = [path.parent for path in sorted(root.glob(f"recommender/*/{named}/{MANIFEST_FILE}"))]
+        found = [path for path in found if (path / VECTORS_FILE).is_file()]
+        if not found:
+            raise ArtifactError(f"Train a CF model to see users: main_train_recommender.py dataset={root.name}")
+        directory = min(found, key=lambda path: path.parent.name != "vae")  # methods use the VAE's vectors by default
+        called_with = load_json(directory / MANIFEST_FILE)["config"]["called_with"]
+        user_item = build_user_item(fold.train_interactions, fold.items["item_id"].to_numpy())
+        model, self.known = fit_again(compose_config("train_recommender", called_with), user_item, directory)
+        matrix = user_item.matrix.multiply(np.isin(user_item.item_id, item_id)).tocsr()
+        matrix.eliminate_zeros()
+        users = np.flatnonzero(np.diff(matrix.indptr) >= N_KNOWN)
+        users = np.random.default_rng(0).permutation(users)[:MAX_USERS]
+        self._states, self._items = user_states(model, self.known, users), matrix[users]
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    def best(self, vector: np.ndarray) -> list[np.ndarray]:
+        """Of the users who score a vector [f] highest, items nearest to it (cosine) that each knows; no set twice."""
+        near = cosine_similarity(vector[None], self.known.vectors)[0]
+        users = np.argsort(-self._states @ (vector - self.known.vectors.mean(axis=0)), kind="stable")[: 20 * N_USERS]
+        items = (self._items[[user]].indices for user in users)
+        nearest = (of_one[np.argsort(-near[of_one], kind="stable")[:N_KNOWN]] for of_one in items)
+        return [self.known.item_id[list(places)] for places in dict.fromkeys(map(tuple, nearest))][:N_USERS]
 
 
 class Server(ThreadingHTTPServer):

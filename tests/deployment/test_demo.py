@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import threading
+from dataclasses import replace
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 
@@ -15,14 +16,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from scipy import sparse
 
 from src.artifacts import ItemVectors
 from src.classifiers.finished_run import FinishedRun
 from src.data.folds import TRAIN
+from src.data.images.store import ImageStore
 from src.deployment import demo
 from src.deployment.calibration import calibration_of
-from src.deployment.demo import MAX_BYTES, Handler, Server
-from src.errors import ConfigError
+from src.deployment.demo import MAX_BYTES, Handler, LikelyUsers, Server
+from src.errors import ArtifactError, ConfigError
+from src.recommenders.interactions import build_user_item
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -31,6 +35,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 def server(trained):
     with Server(trained.config("use_model", "demo=true", "port=0", "top_k=3")) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
+        running.demo.fitting.join()
         yield running
         running.shutdown()
 
@@ -72,6 +77,45 @@ def test_an_upload_gets_labels_and_its_neighbours(trained, server):
         assert set(found) <= train
         assert all(entry["image"].startswith("data:image/jpeg") for entry in answer[space])
     assert answer["cf"][0]["item"] == nearest_cf(trained, run, Path(metrics["results"]), train)
+
+
+def test_the_users_who_score_it_highest_come_with_items_that_they_know(trained, server):
+    path, _, run = picture(trained)
+    answer = json.loads(ask(server, "POST", "/label", path.read_bytes())[1])
+    fold, likely = run.fold, server.demo._users
+    matrix = build_user_item(fold.train_interactions, fold.items["item_id"].to_numpy())
+    known = [set(matrix.item_id[row.indices]) for row in matrix.matrix]
+    for items in answer["users"]:
+        assert len(items) == 3
+        assert any({entry["item"] for entry in items} <= of_one for of_one in known)
+        assert all(entry["image"].startswith("data:image/jpeg") for entry in items)
+    n_users = sum(len(of_one) > 2 for of_one in known)
+    said = f"Of {n_users} users, these 5 score it highest, by the predicted CF vector. Each knows these train items."
+    assert answer["said"] == said
+    # A user's state scores an item's own vector higher where the user knows the item.
+    users = np.argsort(-likely._states @ (likely.known.vectors - likely.known.vectors.mean(axis=0)).T, axis=0)[:5]
+    scored = np.mean([likely._items[users[:, column], column].mean() for column in range(users.shape[1])])
+    assert scored > 2 * (likely._items > 0).mean()
+    expected = likely.best(vector_of(run, path))
+    assert [[entry["item"] for entry in items] for items in answer["users"]] == [list(items) for items in expected]
+    assert "user0" not in json.dumps(answer)
+
+
+def test_users_are_ranked_by_state_and_their_items_by_nearness():
+    likely = LikelyUsers.__new__(LikelyUsers)
+    likely.known = ItemVectors(
+        np.array(list("abcd")), np.array([[2.0, 0], [1, 1], [0, 2], [-3, -3]]), *np.zeros((2, 4))
+    )
+    likely._states = np.array([[0.0, 1], [1, 0], [3, 0], [-1, 0]])
+    likely._items = sparse.csr_matrix([[1, 1, 1, 1], [1, 1, 1, 0], [0, 1, 1, 1], [1, 0, 1, 1]])
+    found = likely.best(np.array([5.0, 0]))  # the first user has the same three items as the second
+    assert [items.tolist() for items in found] == [list("bcd"), list("abc"), list("acd")]
+
+
+def vector_of(run, path):
+    """The CF vector that a run predicts for an image file."""
+    item = next(row.item_id for row in run.fold.split(TRAIN).itertuples() if row.image_paths[0] == path.name)
+    return run.represent(np.array([item]), ImageStore.open(run.fold.images_dir), 8)[1][0]
 
 
 def list_of(path, trained):
@@ -133,13 +177,58 @@ def test_only_this_machine_is_answered_under_its_own_name(server):
 def test_a_method_without_cf_head_has_neighbours_by_image_alone(pipeline):
     pipeline.classify("image_only")
     with Server(pipeline.config("use_model", "demo=true", "port=0")) as running:
+        running.demo.fitting.join()
         stream = io.BytesIO()
         Image.new("RGB", (40, 40), "red").save(stream, "PNG")
         answer = running.demo.answer(stream.getvalue())
         assert answer["cf"] == []
         assert len(answer["image"]) == 6
+        assert len(answer["users"]) == 5
+        assert "the mean CF vector of similar train images, since this method predicts none" in answer["said"]
         with pytest.raises(ConfigError, match=r"port should be free, but \d+ is not .*give another"):
             Server(pipeline.config("use_model", "demo=true", f"port={running.server_address[1]}"))
+
+
+def test_features_stored_before_are_those_of_an_upload(pipeline):
+    pipeline.classify("mtl_uniform", "features=frozen", "alpha=0.2")
+    path, item, _ = picture(pipeline)
+    for _ in range(2):  # the second start finds the calibration of the first
+        opened = demo.Demo(pipeline.config("use_model", "demo=true"))
+        opened.fitting.join()
+        assert opened.answer(path.read_bytes())["image"][0]["item"] == item
+
+
+def test_the_page_is_there_before_the_cf_model_is_fitted(trained, monkeypatch):
+    may_end = threading.Event()
+    monkeypatch.setattr(demo, "LikelyUsers", lambda *_: may_end.wait())
+    with Server(trained.config("use_model", "demo=true", "port=0")) as running:
+        answer = running.demo.answer(picture(trained)[0].read_bytes())
+        assert answer["users"] == []
+        assert answer["said"].startswith("The CF model is being fitted")
+        assert len(answer["cf"]) == 6
+
+        def failing(*_):
+            raise ConfigError("there is no model to fit")
+
+        monkeypatch.setattr(demo, "LikelyUsers", failing)
+        running.demo._fit_users(np.array([]))
+        assert running.demo.answer(picture(trained)[0].read_bytes())["said"] == "there is no model to fit"
+        may_end.set()
+
+
+def test_without_a_cf_model_or_with_another_than_before_the_page_says_so(trained, tmp_path):
+    of_run = trained.at(tmp_path / "outputs")
+    shutil.copytree(trained.outputs_dir, of_run.outputs_dir)
+    run = FinishedRun.choose(of_run.outputs_dir / "tiny", "main", None)
+    train = run.fold.split(TRAIN)["item_id"].to_numpy()
+    (vectors,) = (of_run.outputs_dir / "tiny").glob("recommender/vae/*/item_vectors.npz")
+    stored = ItemVectors.load(vectors)
+    replace(stored, vectors=stored.vectors + 1).save(vectors)
+    with pytest.raises(ArtifactError, match=r"Fitted again, .* has other vectors than before"):
+        LikelyUsers(run, train)
+    shutil.rmtree(vectors.parent)
+    with pytest.raises(ArtifactError, match=r"Train a CF model to see users: .*dataset=tiny"):
+        LikelyUsers(run, train)
 
 
 def test_one_thing_is_asked_for(trained):
@@ -155,7 +244,7 @@ async function choose(...content) {
   $("input").files = held.files;
   $("input").dispatchEvent(new Event("change"));
   while (message.textContent.startsWith("Working")) await new Promise(done => setTimeout(done, 20));
-  const counts = [".label", "#cf img", "#image img"].map(name => document.querySelectorAll(name).length);
+  const counts = [".label", "#cf img", "#image img", "#users img"].map(name => document.querySelectorAll(name).length);
   found.push([message.textContent, $("main").hidden, ...counts, document.documentElement.scrollWidth <= innerWidth]);
 }
 (async () => {
@@ -186,6 +275,6 @@ def test_uploads_in_a_browser(trained, server, tmp_path):
         answer = subprocess.run([CHROMIUM, *options, address], capture_output=True, text=True, timeout=300).stdout
         scripted.shutdown()
     good, broken, large, again = json.loads(re.search("<pre>(.*)</pre>", answer)[1])
-    assert good == again == ["", False, 3, 6, 6, True]
+    assert good == again == ["", False, 3, 6, 6, 15, True]
     assert broken[:2] == ["The file cannot be used: file is not an image of a known format.", True]
     assert large[:2] == ["The file should have at least one byte, and at most 20 MB.", True]

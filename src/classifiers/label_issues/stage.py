@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from src.artifacts import ISSUES_FILE
 from src.cf2label.out_of_fold import out_of_fold_probabilities
 from src.classifiers.label_issues.scores import evidence, exchange_label_sets, found, probability_of_error, stack
 from src.classifiers.models.evaluation_batches import average
@@ -25,7 +26,6 @@ from src.runs import Run
 
 logger = logging.getLogger(__name__)
 
-ISSUES_FILE = "label_issues.csv"
 IMAGE_HEAD: dict[str, Any] = {"lr": 0.001, "weight_decay": 3.0, "max_steps": 300}
 """In place of CF2Label's: features have twenty times the dimensions of CF vectors, and are overfitted sooner."""
 

@@ -5,6 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,15 +13,24 @@ from PIL import Image
 from sklearn.metrics import label_ranking_average_precision_score
 from sklearn.neighbors import NearestNeighbors
 
-from src.artifacts import MANIFEST_FILE, PREPARED, VECTORS_FILE, ItemVectors, Predictions
+from src.artifacts import (
+    ISSUES_FILE,
+    MANIFEST_FILE,
+    METRICS_FILE,
+    PREPARED,
+    VECTORS_FILE,
+    ItemVectors,
+    Predictions,
+)
 from src.data.folds import IMAGES_DIR, TRAIN, load_items
 from src.data.images.store import ImageStore
-from src.files import load_json
+from src.files import load, load_json
 
 THUMBNAIL = 96  # pixels of the long side
 N_EACH = 24  # images that gain most, and as many that lose most
 N_PREDICTED = 3  # labels shown of each method
 N_QUERIES, N_NEIGHBOURS = 6, 5
+N_SUSPECTS = 12
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,17 @@ class Picture:
     source: str
     labels: Sequence[str]
     predicted: Mapping[str, Sequence[tuple[str, float, bool]]]
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A train item whose labels are probably wrong, with this probability, and by whose evidence (or empty)."""
+
+    picture: Picture
+    probability: float
+    by: str
+    improbable: Sequence[str]
+    missing: Sequence[str]
 
 
 class Thumbnails:
@@ -117,3 +138,31 @@ def cf_neighbours(dataset_dir: Path, thumbnails: Thumbnails) -> tuple[str, list[
         [picture(row) for row in [query, *near[near != query]][: N_NEIGHBOURS + 1]]
         for query, near in zip(queries, found, strict=True)
     ]
+
+
+def label_issues(dataset_dir: Path, thumbnails: Thumbnails) -> dict[str, Any]:
+    """The train items with the most suspicious labels, of the first search for label issues without planted errors.
+
+    Returns:
+        ``run``, its numbers of items and of suspects, and ``suspects``, the most suspicious first; empty without one.
+    """
+    finished = sorted(path.parent for path in dataset_dir.glob(f"classifier/label_issues/*/{MANIFEST_FILE}"))
+    runs = [run for run in finished if not load_json(run / MANIFEST_FILE)["definition"]["settings"]["planted_errors"]]
+    if not runs:
+        return {}
+    path = runs[0] / ISSUES_FILE
+    table = load(path, lambda: pd.read_csv(path, dtype=str, keep_default_na=False))
+    table = table[[item in thumbnails for item in table["item_id"]]]
+    by = {"image": "image", "cf": "interactions", "both": "image and interactions", "": ""}
+
+    def suspect(row: Any) -> Suspect:
+        given, improbable, missing = (
+            [name for name in cell.split("|") if name]
+            for cell in (row.labels, row.improbable_labels, row.missing_labels)
+        )
+        picture = Picture(row.item_id, thumbnails.source(row.item_id), given, {})
+        return Suspect(picture, float(row.probability_of_error), by[row.source], improbable, missing)
+
+    counts = load_json(runs[0] / METRICS_FILE)
+    suspects = [suspect(row) for row in table.head(N_SUSPECTS).itertuples()]
+    return counts | {"run": runs[0].relative_to(dataset_dir).as_posix(), "suspects": suspects}

@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from src.artifacts import MANIFEST_FILE, PREPARED, REPORT_FILE
 from src.data.preparation.report import table_2
-from src.evaluation.report.examples import Picture, Thumbnails, cf_neighbours
+from src.evaluation.report.examples import Picture, Thumbnails, cf_neighbours, label_issues
 from src.evaluation.tables.format import Column, Row
 from src.files import load_json, save_text
 
@@ -53,8 +53,8 @@ def describe_dataset(
     """Gather what the page shows of a dataset, by the names that the template uses, also in ``settings``.
 
     The first setting's verdict comes first, with ``dots``. ``stems`` are the figures, paths without ending;
-    ``labels_saved`` are rendered tables. ``thumbnails``: None without prepared data; the page then has no statistics
-    and no CF neighbours.
+    ``labels_saved`` are rendered tables. ``thumbnails``: None without prepared data; the page then has no statistics,
+    CF neighbours or label issues.
     """
     curves = {s.slug: [_embed(stem) for stem in stems if stem.name == f"learning_curves_{s.slug}"] for s in settings}
     figures = [_embed(stem) for stem in stems if stem.name.startswith(("mAP_", "labels_saved_"))]
@@ -71,6 +71,7 @@ def describe_dataset(
         "figures": [*(_embed(path.with_suffix("")) for path in sorted(prepared.glob("*.png"))), *figures],
         "vectors": vectors,
         "neighbours": neighbours,
+        "issues": label_issues(dataset_dir, thumbnails),
     }
 
 

@@ -8,12 +8,14 @@ import subprocess
 import numpy as np
 import pytest
 
-from src.artifacts import Predictions
+from src.artifacts import PREPARED, Predictions
 from src.config.datasets import DatasetConfig
 from src.config.stages import EvaluateConfig
+from src.data.folds import TRAIN, open_fold
 from src.evaluation.evaluate import evaluate
-from src.evaluation.report.examples import Picture, differing_pictures
+from src.evaluation.report.examples import Picture, Suspect, differing_pictures, label_issues
 from src.evaluation.report.page import PageSetting, save_page
+from src.files import save_json
 from tests.evaluation.synthetic import write_outputs
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -28,10 +30,10 @@ def addresses(page):
     return re.findall(r'(?:src|href|url)\s*[=(]\s*["\']?([^"\')> ]+)', page)
 
 
-def page_of(setting, folder):
+def page_of(setting, folder, **more):
     """A page that shows one setting."""
     nothing = {"figures": [], "curves": {"slug": []}, "labels_saved": [], "dots": []}
-    save_page(folder / "report.html", "<title>", [{"name": "<i>", "settings": [setting]} | nothing])
+    save_page(folder / "report.html", "<title>", [{"name": "<i>", "settings": [setting]} | nothing | more])
     return (folder / "report.html").read_text()
 
 
@@ -100,6 +102,7 @@ def test_a_page_over_all_datasets(tmp_path):
 def test_statistics_pictures_and_neighbours_of_a_prepared_dataset(pipeline):
     pipeline.classify("image_only")
     pipeline.classify("mtl_uniform", "lr=0.0001")  # hardly trained, so that they differ
+    pipeline.classify("label_issues")
     pipeline.run("predict_testset")
     pipeline.run("evaluate_methods")
     page = (pipeline.outputs_dir / "tiny" / "evaluation" / "report.html").read_text()
@@ -109,18 +112,63 @@ def test_statistics_pictures_and_neighbours_of_a_prepared_dataset(pipeline):
     assert "Gain of each class" in page
     assert len(re.findall(r'class="picture"', page)) > 6 * 5
     assert all(address.startswith("data:image/") for address in addresses(page))
+    suspects = re.search("<h2>Label issues</h2>.*?<h2>", page, flags=re.DOTALL)[0]
+    shown = re.findall('alt="item (.*?)"', suspects)
+    train = open_fold(pipeline.outputs_dir / "tiny" / PREPARED, 0).split(TRAIN)["item_id"]
+    assert len(shown) == 12
+    assert set(shown) <= set(train)
+    pipeline.run("evaluate_methods")
+    assert (pipeline.outputs_dir / "tiny" / "evaluation" / "report.html").read_text() == page
     if CHROMIUM is not None:
         assert width_on_a_phone(page, pipeline.outputs_dir) <= 390
 
 
+class Everything:
+    """Thumbnails of all items but one, whose pictures are their ids."""
+
+    def __contains__(self, item_id):
+        return item_id != "hidden"
+
+    def source(self, item_id):
+        return item_id
+
+
+ISSUES = """item_id,labels,probability_of_error,source,improbable_labels,missing_labels
+7,1994|cat,0.9731,both,1994,dog|<b>
+hidden,cat,0.9,image,,
+NA,cat,0.8,cf,,
+b,,0.2,,,
+"""
+
+
+def test_suspects_by_hand(tmp_path):
+    for run, planted in (("a-planted", 0.05), ("b", 0.0), ("c", 0.0), ("d-unfinished", 0.0)):
+        directory = tmp_path / "classifier" / "label_issues" / run
+        directory.mkdir(parents=True)
+        (directory / "label_issues.csv").write_text(ISSUES if run == "b" else "damaged")
+        save_json(directory / "metrics.json", {"n_items": 4, "n_suspects": 3})
+        if run != "d-unfinished":
+            save_json(directory / "manifest.json", {"definition": {"settings": {"planted_errors": planted}}})
+    issues = label_issues(tmp_path, Everything())
+    assert (issues["run"], issues["n_suspects"]) == ("classifier/label_issues/b", 3)
+    first = Suspect(Picture("7", "7", ["1994", "cat"], {}), 0.9731, "image and interactions", ["1994"], ["dog", "<b>"])
+    assert issues["suspects"] == [
+        first,
+        Suspect(Picture("NA", "NA", ["cat"], {}), 0.8, "interactions", [], []),
+        Suspect(Picture("b", "b", [], {}), 0.2, "", [], []),
+    ]
+    row = {"header": ["method"], "below": [False], "rows": [["a"]]}
+    page = page_of(PageSetting("t", "slug", "v", [row, row], []), tmp_path, issues=issues)
+    assert "3 of 4 labelled train items" in page
+    assert "<p>labels: <s>1994</s>, cat</p>" in page
+    assert 'probably missing: <span class="right">dog, &lt;b&gt;</span>' in page
+    assert "<p>wrong with probability 0.97, by image and interactions</p>" in page
+    assert "<p>wrong with probability 0.20</p>" in page
+    assert label_issues(tmp_path / "nothing", Everything()) == {}
+    assert "Label issues" not in page_of(PageSetting("t", "slug", "v", [row, row], []), tmp_path, issues={})
+
+
 def test_pictures_by_hand():
-    class Everything:
-        def __contains__(self, item_id):
-            return item_id != "hidden"
-
-        def source(self, item_id):
-            return item_id
-
     item_id = np.array(["better", "equal", "hidden", "unlabelled", "worse"])
     targets = np.array([[1, 0], [1, 0], [1, 0], [0, 0], [0, 1]], np.uint8)
     first = np.array([[0.1, 0.9], [0.9, 0.1], [0.1, 0.9], [0.5, 0.5], [0.1, 0.9]])
