@@ -1,9 +1,12 @@
 """The pipeline on the tiny planted dataset, as tests drive it: composed from ``configs/`` like a command."""
 
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from src import entry
 from src.cf2label.precheck import train_and_check
@@ -39,6 +42,11 @@ SMALL_CLASSIFIER = (
 def compose_config(config_name: str, *overrides: str) -> Any:
     """The config dataclass of an entry script called with ``overrides``."""
     return entry.compose_config(config_name, overrides)
+
+
+def slow_but(fast: Any, values: Iterable[Any]) -> list[Any]:
+    """Parameters of a test, all but ``fast`` marked as slow."""
+    return [value if value == fast else pytest.param(value, marks=pytest.mark.slow) for value in values]
 
 
 @dataclass(frozen=True)

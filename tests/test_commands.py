@@ -15,7 +15,7 @@ from PIL import Image
 
 from src.console import quiet_lightning
 from src.errors import ConfigError
-from tests.pipeline import CONFIGS, ROOT, STAGES, compose_config
+from tests.pipeline import CONFIGS, ROOT, STAGES, compose_config, slow_but
 
 
 def call(command, *overrides, cwd=ROOT):
@@ -24,7 +24,7 @@ def call(command, *overrides, cwd=ROOT):
     )
 
 
-@pytest.mark.parametrize("stage", [*STAGES, "run_experiment"])
+@pytest.mark.parametrize("stage", slow_but("train_classifier", (*STAGES, "run_experiment")))
 def test_help_and_a_mistyped_key(stage):
     assert call(f"main_{stage}.py", "--help").returncode == 0
     mistyped = call(f"main_{stage}.py", "outputs_dirr=x")
@@ -106,6 +106,7 @@ def test_multirun_trains_every_combination(pipeline):
     assert len(pipeline.runs("image_only")) == len(pipeline.runs("mtl_uniform")) == 2
 
 
+@pytest.mark.slow
 def test_the_folder_one_stands_in_changes_nothing(tmp_path, shared_pipeline):
     (tmp_path / "elsewhere").mkdir()
     given = [f"dataset.raw_dir={os.path.relpath(shared_pipeline.raw_dir, ROOT)}"]
@@ -119,6 +120,7 @@ def test_the_folder_one_stands_in_changes_nothing(tmp_path, shared_pipeline):
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
+@pytest.mark.slow
 def test_images_to_label_are_found_from_where_the_command_is_given(trained, tmp_path):
     Image.new("RGB", (40, 40)).save(tmp_path / "cat.jpg")
     given = [f"outputs_dir={trained.outputs_dir}", "dataset=tabular", "dataset.name=tiny", "images=cat.jpg"]

@@ -57,6 +57,7 @@ def permute_held_out(pipeline):
     interactions.to_parquet(prepared / INTERACTIONS_FILE, index=False)
 
 
+@pytest.mark.slow
 def test_permuting_what_is_held_out_changes_no_artefact(pipeline):
     before = train_all(pipeline)
     assert {path.rsplit("/", 1)[1] for path in before} >= {

@@ -9,7 +9,7 @@ import pytest
 
 from src.experiments.plan import build_steps
 from src.experiments.run import compose_experiment
-from tests.pipeline import ROOT, STAGES, compose_config
+from tests.pipeline import ROOT, STAGES, compose_config, slow_but
 
 SCRIPTS = sorted(path.name for path in (ROOT / "bash_scripts").glob("[0-9]*.sh"))
 STAND_IN = '#!/bin/sh\nfor word in "$@"; do printf "%s\\037" "$word"; done >> "$RECORD"; echo >> "$RECORD"\n'
@@ -48,7 +48,7 @@ def composed(stage, words):
 
 @pytest.mark.parametrize(
     "script",
-    [name if "quickstart" in name else pytest.param(name, marks=pytest.mark.slow) for name in SCRIPTS],
+    slow_but("0_quickstart.sh", SCRIPTS),
 )
 def test_every_command_of_every_script_composes(script, tmp_path):
     called = commands(script, tmp_path)

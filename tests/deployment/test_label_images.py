@@ -206,6 +206,7 @@ def test_results_of_different_images_never_overwrite_each_other(trained, tmp_pat
     assert (metrics["n_labelled"], list(table)) == (1, ["one.png"])
 
 
+@pytest.mark.slow
 def test_the_exported_script_finds_the_same_files(trained, tmp_path):
     folder = Path(trained.run("use_model", "export=torch_export")["results"])
     (tmp_path / "photos" / "below").mkdir(parents=True)

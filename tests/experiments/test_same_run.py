@@ -6,13 +6,13 @@ from src.config.setting import identity
 from src.entry import with_preset
 from src.experiments.run import compose_experiment
 from src.experiments.steps import compose_once
-from tests.pipeline import CONFIGS, compose_config
+from tests.pipeline import CONFIGS, compose_config, slow_but
 
 DATASETS = sorted(path.stem for path in (CONFIGS / "dataset").glob("*.yaml") if path.stem not in ("all", "tabular"))
 METHODS = ("image_only", "mtl_loss", "cf_distill")
 
 
-@pytest.mark.parametrize("dataset", DATASETS)
+@pytest.mark.parametrize("dataset", slow_but("emoji", DATASETS))
 def test_the_same_command_gives_the_same_run(dataset):
     given = ["label_ratio=0.2", "fold=1", "seed=1"]
     _, overrides = compose_experiment(

@@ -59,6 +59,7 @@ def refuse(get, url, cfg=CFG, **limits):
     return str(caught.value), caught.value.permanent
 
 
+@pytest.mark.slow
 def test_stalls_and_works_on_retry(web, get):
     assert get(web.page("/a.jpg", stall, reply(JPEG)), HASTY) == JPEG
     assert web.count("/a.jpg") == 2

@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 
 from src.data.images.duplicates import MAX_DISTANCE, describe_lookalikes, difference_hash, group_lookalikes
+from tests.pipeline import slow_but
 
 
 def planted(seed, n=60):
@@ -39,7 +40,7 @@ def test_groups_against_brute_force(seed):
     assert sorted(set(groups.tolist())) == list(range(groups.max() + 1))
 
 
-@pytest.mark.parametrize("bits", range(1, 6))
+@pytest.mark.parametrize("bits", slow_but(3, range(1, 6)))
 def test_three_bits_anywhere_are_near_and_four_are_not(bits):
     rng = np.random.default_rng(bits)
     for _ in range(100):

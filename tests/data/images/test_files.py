@@ -160,6 +160,7 @@ def test_png_with_damaged_or_large_metadata_is_read(kind, content, tmp_path, cfg
     assert load_image(tmp_path / "a.png", cfg).pixels[0, 0].tolist() == [10, 20, 30]
 
 
+@pytest.mark.slow
 def test_our_limit_of_pixels_holds_and_not_pillows(tmp_path, cfg, recwarn):
     solid("L", 7, (20_000, 10_000)).save(tmp_path / "large.png")
     assert reason(tmp_path / "large.png", cfg) == "image has too many pixels"
