@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.preprocessing import MultiLabelBinarizer
 
 from src.artifacts import (
     IMAGES_DIR,
@@ -78,7 +79,8 @@ class FoldData:
     def targets(self, items: pd.DataFrame) -> np.ndarray:
         """Multi-hot labels of ``items``, or their values, [n, N] float32; all zero where labels are unknown."""
         if self.task == CLASSIFICATION:
-            return multi_hot(items["labels"], self.label_names)
+            binarizer = MultiLabelBinarizer(classes=self.label_names)
+            return binarizer.fit_transform(items["labels"].map(lambda own: own or ())).astype(np.float32)
         none = (0.0,) * len(self.label_names)
         rows = [none if values is None else values for values in items["values"]]
         return np.array(rows, dtype=np.float32).reshape(len(items), len(none))
@@ -177,13 +179,3 @@ def label_mask(item_ids: np.ndarray, label_ratio: float, mask_seed: int) -> np.n
     """Which items keep their labels, [n] bool: nested across ratios, shared by all methods, independent of order."""
     uniform = np.array([hash_number(f"{mask_seed}\x1f{item}") for item in item_ids], dtype=np.float64) / 2.0**64
     return uniform < label_ratio
-
-
-def multi_hot(labels: pd.Series, label_names: list[str]) -> np.ndarray:
-    """Lists of label names as an indicator matrix, [n, N] float32; rows with unknown labels (null) are zero."""
-    column = {name: index for index, name in enumerate(label_names)}
-    targets = np.zeros((len(labels), len(label_names)), dtype=np.float32)
-    for row, names in enumerate(labels):
-        for name in names if names is not None else ():
-            targets[row, column[name]] = 1.0
-    return targets

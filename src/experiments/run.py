@@ -16,13 +16,12 @@ from src.artifacts import (
     METRICS_FILE,
     PRECHECK_FILE,
     PREPARED,
-    REPORT_FILE,
+    REPORT_TEXT,
     SEEN_HELD_OUT,
 )
 from src.classifiers.settings import IMAGE_ONLY
 from src.config.overrides import PRESET, parse
 from src.config.stages import ExperimentConfig, RecommenderTrainingConfig
-from src.data.preparation.report import render_table_2
 from src.entry import compose_config, describe_preset, with_preset
 from src.errors import ConfigError
 from src.evaluation.tables.cf_models import save_cf_tables
@@ -174,8 +173,7 @@ def _compare_cf_models(surveyed: Sequence[Surveyed], models: Sequence[str]) -> s
     if cfg is None:
         return "No CF model has finished."
     order = ["popularity", "shuffled", *models]
-    statistics = load_json(dataset_dir(cfg) / PREPARED / REPORT_FILE)["statistics"]
-    texts = [render_table_2(statistics, cfg.dataset.paper), ""]
+    texts = [(dataset_dir(cfg) / PREPARED / REPORT_TEXT).read_text().partition("\n## ")[0]]  # Table 2
     for leaks, own in rows.items():
         own.sort(key=lambda row: order.index(row[1].removesuffix(SEEN_HELD_OUT)))
         values = pd.DataFrame(own, columns=["table", "model", "fold", "value"])

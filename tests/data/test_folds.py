@@ -1,4 +1,5 @@
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -6,7 +7,7 @@ import pytest
 
 from src.artifacts import PREPARED
 from src.data import folds
-from src.data.folds import TEST, TRAIN, VAL, label_mask, multi_hot, open_fold, split_of_parts
+from src.data.folds import TEST, TRAIN, VAL, FoldData, label_mask, open_fold, split_of_parts
 from src.errors import ArtifactError
 
 
@@ -34,9 +35,13 @@ def test_label_masks_are_nested_and_independent_of_order():
     assert label_mask(item_id, 1.0, 0).all()
 
 
-def test_multi_hot():
-    labels = pd.Series([["b"], None, [], ["a", "b"]], dtype=object)
-    assert multi_hot(labels, ["a", "b"]).tolist() == [[0, 1], [0, 0], [0, 0], [1, 1]]
+@pytest.mark.parametrize(("names", "expected"), [("ba", [[1, 0], [0, 0], [0, 0], [1, 1]]), ("", [[], [], [], []])])
+def test_targets_are_multi_hot_in_the_order_of_the_columns(names, expected):
+    labels = pd.Series([["b"], None, [], ["a", "b"]] if names else [[], None, [], []], dtype=object)
+    fold = FoldData(pd.DataFrame({"labels": labels}), pd.DataFrame(), list(names), "", Path())
+    targets = fold.targets(fold.items)
+    assert targets.tolist() == expected
+    assert targets.dtype == np.float32
 
 
 def test_a_fold_withholds_test_labels_and_held_out_interactions(shared_pipeline):

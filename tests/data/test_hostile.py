@@ -89,7 +89,7 @@ def test_hostile_ids_through_prepare(tmp_path, prepare):
     assert read_pairs(prepared) == [[name, name] for name in sorted(IDS)]
     store = ImageStore.open(prepared / "images")
     assert sorted(store.item_id.tolist()) == sorted(IDS)
-    assert store.rows(IDS).tolist() == [sorted(IDS).index(name) for name in IDS]
+    assert store.ranges(IDS)[0].tolist() == [sorted(IDS).index(name) for name in IDS]
     assert report["statistics"]["images"] == len(IDS)
 
 

@@ -37,7 +37,6 @@ from src.config.stages import ClassifierTrainingConfig
 from src.console import progress_of_steps, quiet_lightning
 from src.data.folds import FoldData
 from src.data.images.store import ImageStore
-from src.data.images.transforms import check_store_size
 from src.errors import ConfigError
 from src.files import save_yaml
 from src.machine import keep_freed_memory
@@ -166,6 +165,18 @@ def _fit(
         )
     except SIGTERMException:
         raise SystemExit(STOPPED) from None  # Lightning's own exit status is 0
+
+
+def check_store_size(store: ImageStore, image_size: int, eval_crop: float) -> None:
+    """Raise ``ConfigError`` if the evaluation crop of the stored images has fewer pixels than the network takes."""
+    if eval_crop * store.short_side < image_size:
+        needed = math.ceil(image_size / eval_crop)
+        name = store.directory.parent.parent.name
+        raise ConfigError(
+            f"The evaluation crop ({eval_crop} of the short side) should have at least image_size={image_size} pixels, "
+            f"but the stored images have {store.short_side}. Lower image_size, or store larger images: "
+            f"python main_prepare_dataset.py dataset={name} dataset.store_size={needed}"
+        )
 
 
 def usable_precision(precision: str, accelerator: str) -> str:

@@ -1,6 +1,7 @@
 """Where a dataset's images lie: a folder that no path may leave, or an address that fsspec opens."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,11 +22,11 @@ def open_images(cfg: DatasetConfig) -> "LocalImages | RemoteImages":
     return LocalImages(Path(images_dir))
 
 
+@dataclass(frozen=True)
 class LocalImages:
     """A folder."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    folder: Path
 
     def read(self, image_path: str) -> bytes:
         """A file's content; raises ``RefusedImageError`` where the path leaves the folder or leads nowhere."""

@@ -100,12 +100,8 @@ class ImageStore:
         """Send only the folder to other processes, never the pixels."""
         return ImageStore.open, (self.directory,)
 
-    def rows(self, item_ids: Any) -> np.ndarray:
-        """First row of each item's images, [n] int64; raises ``ArtifactError`` naming ids without an image."""
-        return self.ranges(item_ids)[0]
-
     def ranges(self, item_ids: Any) -> tuple[np.ndarray, np.ndarray]:
-        """First row and number of each item's images, [n] int64; raises as ``rows``."""
+        """First row and number of each item's images, [n] int64; raises ``ArtifactError`` naming ids without one."""
         unknown = [str(item_id) for item_id in item_ids if item_id not in self._rows]
         if unknown:
             shown = ", ".join(unknown[:5]) + (", ..." if len(unknown) > 5 else "")

@@ -15,25 +15,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from src.config.classifiers import AugmentationConfig
-from src.data.images.store import ImageStore
-from src.errors import ConfigError
 
 TRIES = 10  # of a random crop, before it falls back to the largest centre crop of an allowed ratio
 LUMA = torch.tensor([0.299, 0.587, 0.114])
 U, V = 0.492, 0.877  # scales of blue - luma and red - luma in the YUV colour space
 CACHED_VALUES = 200_000  # of an image tensor, about what a core's cache holds
-
-
-def check_store_size(store: ImageStore, image_size: int, eval_crop: float) -> None:
-    """Raise ``ConfigError`` if the evaluation crop of the stored images has fewer pixels than the network takes."""
-    if eval_crop * store.short_side < image_size:
-        needed = math.ceil(image_size / eval_crop)
-        name = store.directory.parent.parent.name
-        raise ConfigError(
-            f"The evaluation crop ({eval_crop} of the short side) should have at least image_size={image_size} pixels, "
-            f"but the stored images have {store.short_side}. Lower image_size, or store larger images: "
-            f"python main_prepare_dataset.py dataset={name} dataset.store_size={needed}"
-        )
 
 
 def random_resized_crop_boxes(

@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from src.artifacts import IMAGES_DIR, ITEM_COLUMNS, ITEMS_FILE, LABELS_FILE, REPORT_FILE
+from src.artifacts import IMAGES_DIR, ITEM_COLUMNS, ITEMS_FILE, LABELS_FILE, REPORT_FILE, REPORT_TEXT
 from src.config.datasets import TIME
 from src.config.stages import PrepareConfig
 from src.data.download.records import RECORDS_FILE, Records
@@ -22,8 +22,13 @@ from src.data.preparation.catalog import (
     split_by_time,
 )
 from src.data.preparation.interactions import warn_of_losses, write_interactions
-from src.data.preparation.label_figure import plot_items_per_label
-from src.data.preparation.report import describe_dataset, describe_images, describe_items, render_report
+from src.data.preparation.report import (
+    describe_dataset,
+    describe_images,
+    describe_items,
+    plot_items_per_label,
+    render_report,
+)
 from src.data.sources import get_source
 from src.data.sources.labels import warn_of_twins
 from src.data.sources.raw import RawTables
@@ -33,7 +38,7 @@ from src.files import save_json, save_table, save_text
 
 logger = logging.getLogger(__name__)
 
-REPORT_TEXT, LABEL_FIGURE = "report.md", "items_per_label"
+LABEL_FIGURE = "items_per_label"
 
 
 def build_dataset(cfg: PrepareConfig, target: Path) -> dict[str, Any]:

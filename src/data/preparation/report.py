@@ -1,19 +1,26 @@
 """The report of a prepared dataset: the paper's Table 2, and everything that was kept, merged or dropped, and why."""
 
+import textwrap
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import yaml
+from matplotlib.figure import Figure
 
 from src.config.datasets import DatasetConfig
 from src.data.folds import taking_part
 from src.data.images.duplicates import describe_lookalikes
 from src.data.preparation.catalog import count_labels
 from src.data.preparation.interactions import Cleaned
+from src.plotting import COLOURS, STYLE, WIDTH, save_figure
 
 EXAMPLES = 20  # ids listed for each reason
+LONGEST = 40  # characters of a name that are shown
+NAMED = 40  # with more labels their names would not be legible
 
 TABLE_2 = {
     "images": "Images",
@@ -94,20 +101,15 @@ def describe_images(images: pd.DataFrame, files: pd.DataFrame, cfg: DatasetConfi
 
 def render_report(report: Mapping[str, Any], cfg: DatasetConfig) -> str:
     """The report as Markdown: Table 2, ours beside the paper's where the dataset is the paper's, and all counts."""
-    lines = [f"# {cfg.name}", "", render_table_2(report["statistics"], cfg.paper)]
+    lines = [f"# {cfg.name}", "", "| Table 2 | here | paper |" if cfg.paper else "| Table 2 | here |"]
+    lines.append("|---|---:|---:|" if cfg.paper else "|---|---:|")
+    for header, *cells in table_2(report["statistics"], cfg.paper):
+        lines.append(f"| {header} | " + " | ".join(cells if cfg.paper else cells[:1]) + " |")
     for title in ("statistics", "read", "dropped", "items", "images", "labels", "notes", "downloads"):
         if report.get(title):
             content = yaml.safe_dump(report[title], sort_keys=False, allow_unicode=True)
             lines += ["", f"## {title.capitalize()}", "", "```yaml", content.rstrip(), "```"]
     return "\n".join(lines) + "\n"
-
-
-def render_table_2(statistics: Mapping[str, float], paper: Mapping[str, float]) -> str:
-    """The paper's Table 2 as Markdown, with the paper's values where it has the dataset."""
-    columns = ["here", "paper"] if paper else ["here"]
-    rows = [["Table 2", *columns], ["---", *("---:" for _ in columns)]]
-    rows += [list(row[: 1 + len(columns)]) for row in table_2(statistics, paper)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def table_2(statistics: Mapping[str, float], paper: Mapping[str, float]) -> list[tuple[str, str, str]]:
@@ -117,3 +119,27 @@ def table_2(statistics: Mapping[str, float], paper: Mapping[str, float]) -> list
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{int(value):,}" if float(value).is_integer() else f"{value:.3g}"
+
+
+def plot_items_per_label(counts: Mapping[str, int], gini_index: float, stem: Path, title: str) -> None:
+    """Draw the number of items with image of each label, the most frequent first.
+
+    ``stem`` is a path without ending; ``.png`` and ``.pdf`` are written.
+
+    Source: paper, Figure 2.
+    """
+    names = sorted(counts, key=lambda name: (-counts[name], name))
+    named = len(names) <= NAMED
+    with mpl.rc_context(STYLE):
+        axes = (figure := Figure(figsize=(WIDTH, 2.2 if named else 1.7), layout="constrained")).subplots()
+        axes.bar(range(len(names)), [counts[name] for name in names], width=0.8 if named else 1.0, color=COLOURS[0])
+        axes.set_title(f"{title}: {len(names)} labels, Gini index {gini_index:.2f}", loc="left")
+        axes.set_ylabel("items")
+        axes.set_xlim(-0.6, len(names) - 0.4)
+        axes.grid(visible=False, axis="x")
+        if named:
+            shown = [textwrap.shorten(name, LONGEST, placeholder="...") or name[:LONGEST] for name in names]
+            axes.set_xticks(range(len(names)), shown, rotation=90, fontsize=5.5)
+        else:
+            axes.set_xlabel("labels, from the most to the least frequent")
+        save_figure(figure, stem)

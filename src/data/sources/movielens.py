@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from src.config.datasets import TIME, MovieLensConfig
+from src.data.sources.labels import read_labels
 from src.data.sources.raw import RawTables, item_table
 from src.data.tables.columns import DATES, at_least, to_numbers
 from src.data.tables.engine import Engine
@@ -46,18 +47,13 @@ def read(cfg: MovieLensConfig, engine: Engine) -> RawTables:
     ratings, dropped["ratings_that_cannot_be_read"] = read_table(engine, path, wanted, dialect)
     ratings, low = at_least(ratings, cfg.min_rating, path, "rating")
     dropped |= {} if cfg.min_rating is None else {"ratings_below_min_rating": low}
+    genres = read_labels([text for _, text in movies], "|", movies_path, "genres")
+    labels = [None if names and NO_GENRE in names else names for names in genres]
     films = [film for film, _ in movies]
-    items = item_table(
-        films, image_paths=[[f"{film}.jpg"] for film in films], labels=[_genres(text) for _, text in movies]
-    )
+    items = item_table(films, image_paths=[[f"{film}.jpg"] for film in films], labels=labels)
     if cfg.split == TIME:
         ratings = to_numbers(ratings, "time", path, "timestamp", DATES)
     return RawTables(items, ratings.select(*(name for name in wanted if name != "rating")), dropped)
-
-
-def _genres(text: str) -> list[str] | None:
-    names = {name.strip() for name in text.split("|")} - {""}
-    return None if not names or NO_GENRE in names else sorted(names)
 
 
 def _read_movies(path: Path, engine: Engine) -> tuple[list[tuple[str, str]], int]:

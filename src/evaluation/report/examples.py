@@ -71,7 +71,7 @@ class Thumbnails:
 
     def source(self, item_id: str) -> str:
         """The item's first image as a ``data:`` address; equal pixels give equal text."""
-        image = Image.fromarray(self._store.read(int(self._store.rows([item_id])[0])))
+        image = Image.fromarray(self._store.read(int(self._store.ranges([item_id])[0][0])))
         image.thumbnail((THUMBNAIL, THUMBNAIL))
         stream = io.BytesIO()
         image.save(stream, "JPEG", quality=80)

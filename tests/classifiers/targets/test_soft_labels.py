@@ -47,7 +47,7 @@ def test_pseudo_labels_are_image_onlys_probabilities(pipeline):
     teacher = teacher_run(cfg, fold)
     assert pipeline.runs("image_only") == [teacher.directory]
     network = FinishedRun.open(teacher.directory).network
-    rows = store.rows(fold.split(TRAIN)["item_id"])
+    rows = store.ranges(fold.split(TRAIN)["item_id"])[0]
     sides = torch.from_numpy(store.heights[rows]), torch.from_numpy(store.widths[rows])
     images = crop_batch(store.read, rows, center_crop_boxes(*sides, cfg.eval_crop), cfg.image_size)
     with torch.inference_mode():

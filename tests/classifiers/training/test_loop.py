@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from src.artifacts import IMAGES_DIR, PREPARED
 from src.classifiers.models.checkpoints import AtomicCheckpointIO, load_checkpoint
+from src.classifiers.training.loop import check_store_size
 from src.classifiers.training.module import MultitaskModule
+from src.data.images.store import ImageStore
 from src.errors import ArtifactError, ConfigError, DataError
 
 METHODS = (
@@ -181,3 +184,12 @@ def test_a_validation_batch_of_one_and_classes_without_positives(pipeline):
 def test_cf2label_knows_the_planted_labels(shared_pipeline):
     metrics = shared_pipeline.classify("cf2label")
     assert metrics["mAP"] > 0.5
+
+
+def test_store_smaller_than_the_crop(shared_pipeline):
+    store = ImageStore.open(shared_pipeline.outputs_dir / "tiny" / PREPARED / IMAGES_DIR)
+    largest = int(0.875 * store.short_side)
+    check_store_size(store, largest, 0.875)
+    wanted = rf"at least image_size={largest + 1} pixels.*have {store.short_side}.*dataset=tiny dataset\.store_size="
+    with pytest.raises(ConfigError, match=wanted):
+        check_store_size(store, largest + 1, 0.875)

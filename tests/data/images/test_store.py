@@ -42,7 +42,7 @@ def test_reads_what_pil_reads(store, cfg):
         scale = 16 / min(image.size)
         size = tuple(round(side * scale) for side in image.size)
         expected = np.asarray(image.resize(size, Image.Resampling.LANCZOS))
-        assert (store.read(store.rows([item_id])[0]) == expected).all()
+        assert (store.read(store.ranges([item_id])[0][0]) == expected).all()
 
 
 def test_sizes_and_rows(store):
@@ -51,7 +51,7 @@ def test_sizes_and_rows(store):
     assert store.heights.tolist() == [32, 16, 16, 16, 16]
     assert store.widths.tolist() == [16, 16, 24, 24, 24]
     assert store.short_side == 16
-    rows = store.rows(np.array(["5", "1"]))
+    rows = store.ranges(np.array(["5", "1"]))[0]
     assert rows.tolist() == [4, 0]
     assert rows.dtype == np.int64
 
@@ -63,7 +63,7 @@ def test_same_content_is_stored_once(store, tmp_path):
 
 def test_unknown_ids_are_named(store):
     with pytest.raises(ArtifactError, match=r"2 item\(s\) have no image in .*: 6, zzz"):
-        store.rows(["1", "6", "zzz"])
+        store.ranges(["1", "6", "zzz"])
 
 
 def test_warnings_of_decoders_name_the_file(cfg, tmp_path, caplog, monkeypatch):

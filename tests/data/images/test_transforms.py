@@ -16,13 +16,11 @@ from src.data.images.transforms import (
     ColorFactors,
     apply_color,
     center_crop_boxes,
-    check_store_size,
     color_augment,
     crop_batch,
     draw_color_factors,
     random_resized_crop_boxes,
 )
-from src.errors import ConfigError
 
 
 def generator(seed=0):
@@ -210,9 +208,3 @@ def test_colours_change_alike_alone_and_in_a_batch(monkeypatch):
     together = apply_color(images, factors)
     monkeypatch.setattr("src.data.images.transforms.CACHED_VALUES", 1)
     torch.testing.assert_close(apply_color(images, factors), together)
-
-
-def test_store_smaller_than_the_crop(store):
-    check_store_size(store, image_size=28, eval_crop=0.875)
-    with pytest.raises(ConfigError, match=r"at least image_size=29 pixels.*have 32.*dataset=d dataset\.store_size=34"):
-        check_store_size(store, image_size=29, eval_crop=0.875)

@@ -105,7 +105,7 @@ def test_prepared_dataset_opens_as_a_fold(tmp_path):
     fold = open_fold(tmp_path / "outputs" / "tiny" / "prepared", 0)
     assert set(fold.items["split"]) == {"train", "val", "test"}
     store = ImageStore.open(fold.images_dir)
-    assert store.rows(fold.items["item_id"]).shape == (120,)
+    assert store.ranges(fold.items["item_id"])[0].shape == (120,)
     assert store.short_side == 32
 
 
