@@ -106,7 +106,7 @@ def main() -> None:
     ]
     for name in (name for name in NAMES if name.startswith("frozen_features") and (RESULTS / f"{name}.json").is_file()):
         lines.append(f"- {NAMES[name]}: {load(name)['sides']['frozen features']['seconds']:.1f}")
-    lines += ["", "Features, and a study of 240 runs in 24 minutes: [docs/scaling.md](docs/scaling.md#frozen-features)."]
+    lines += ["", "Features, and 240 runs in 24 minutes: [docs/scaling.md](docs/scaling.md#frozen-features)."]
     save_text(ROOT / "BENCHMARKS.md", "\n".join(lines) + "\n")
 
 
