@@ -32,7 +32,7 @@ def test_help_and_a_mistyped_key(stage):
     assert "outputs_dirr" in mistyped.stderr + mistyped.stdout
 
 
-@pytest.mark.parametrize("group", ["dataset", "method", "backbone", "recommender", "optimizer"])
+@pytest.mark.parametrize("group", slow_but("method", ("dataset", "method", "backbone", "recommender", "optimizer")))
 def test_an_unknown_choice_is_answered_with_the_known_ones(group):
     answer = call("main_train_classifier.py", f"{group}=nonsense")
     assert answer.returncode == 1

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.preprocessing import MultiLabelBinarizer
 
 from src.artifacts import (
     IMAGES_DIR,
@@ -79,6 +78,8 @@ class FoldData:
     def targets(self, items: pd.DataFrame) -> np.ndarray:
         """Multi-hot labels of ``items``, or their values, [n, N] float32; all zero where labels are unknown."""
         if self.task == CLASSIFICATION:
+            from sklearn.preprocessing import MultiLabelBinarizer  # slow to import
+
             binarizer = MultiLabelBinarizer(classes=self.label_names)
             return binarizer.fit_transform(items["labels"].map(lambda own: own or ())).astype(np.float32)
         none = (0.0,) * len(self.label_names)
