@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Lock, Thread
@@ -125,13 +126,15 @@ class LikelyUsers:
         Raises ``ArtifactError`` or ``ConfigError``: there is none, or it cannot be fitted again as it was.
         """
         fold, root = run.fold, run.prepared_dir.parent
-        named = run.definition["inputs"].get("vectors", f"fold{run.config['fold']}-*")
-        found = [path.parent for path in sorted(root.glob(f"recommender/*/{named}/{MANIFEST_FILE}"))]
+        named = run.definition["inputs"].get("vectors", "*")
+        made = {path.parent: load_json(path) for path in sorted(root.glob(f"recommender/*/{named}/{MANIFEST_FILE}"))}
+        learned_from = {path: about["definition"]["inputs"]["interactions"] for path, about in made.items()}
+        found = [path for path in made if learned_from[path] == fold.interactions_digest]
         found = [path for path in found if (path / VECTORS_FILE).is_file()]
         if not found:
-            raise ArtifactError(f"Train a CF model to see users: main_train_recommender.py dataset={root.name}")
+            raise ArtifactError(f"Train a CF model to see users: python main_train_recommender.py dataset={root.name}")
         directory = min(found, key=lambda path: path.parent.name != "vae")  # methods use the VAE's vectors by default
-        called_with = load_json(directory / MANIFEST_FILE)["config"]["called_with"]
+        called_with = made[directory]["config"]["called_with"]
         user_item = build_user_item(fold.train_interactions, fold.items["item_id"].to_numpy())
         model, self.known = fit_again(compose_config("train_recommender", called_with), user_item, directory)
         matrix = user_item.matrix.multiply(np.isin(user_item.item_id, item_id)).tocsr()
@@ -213,5 +216,10 @@ def serve(cfg: UseConfig) -> dict[str, Any]:
     """Serve the page until Ctrl+C."""
     with Server(cfg) as server:
         logger.info("Open http://%s:%d in a browser; Ctrl+C ends it.", ADDRESS, server.server_port)
-        server.serve_forever()
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            if server.demo.fitting.is_alive():
+                os._exit(130)  # with a message torch would abort: its thread outlives Python
+            raise
     return {}
