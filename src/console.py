@@ -16,6 +16,8 @@ from src.errors import ConfigError
 if TYPE_CHECKING:
     import lightning
 
+    from src.config.classifiers import TrainerConfig
+
 _log = logging.getLogger(__name__)
 A_MINUTE = 60.0
 
@@ -41,9 +43,9 @@ def progress(
     return tqdm(items, **settings)
 
 
-def progress_of_steps(*, shown: bool) -> list[lightning.Callback]:
-    """A callback of Lightning that logs a line a minute, where its own bar is not shown."""
-    if not shown or sys.stderr.isatty():
+def progress_of_steps(cfg: TrainerConfig) -> list[lightning.Callback]:
+    """A callback of Lightning that shows ``progress`` where it is wanted and Lightning's own bar is not shown."""
+    if not cfg.progress_bar or cfg.shows_progress:
         return []
     from lightning.pytorch.callbacks import LambdaCallback
 
@@ -53,7 +55,7 @@ def progress_of_steps(*, shown: bool) -> list[lightning.Callback]:
         total = trainer.max_steps if trainer.max_steps > 0 else None
         if total is None and isinstance(trainer.num_training_batches, int) and trainer.max_epochs:
             total = trainer.num_training_batches * trainer.max_epochs
-        lines.append(progress(None, "steps", total, unit="step"))
+        lines.append(progress(None, "steps", total, unit="step", shown=trainer.is_global_zero))
         lines[0].n = lines[0].initial = trainer.global_step  # a run that continues
 
     return [

@@ -44,9 +44,9 @@ def compose_config(config_name: str, *overrides: str) -> Any:
     return entry.compose_config(config_name, overrides)
 
 
-def slow_but(fast: Any, values: Iterable[Any]) -> list[Any]:
+def slow_but(values: Iterable[Any], *fast: Any) -> list[Any]:
     """Parameters of a test, all but ``fast`` marked as slow."""
-    return [value if value == fast else pytest.param(value, marks=pytest.mark.slow) for value in values]
+    return [value if value in fast else pytest.param(value, marks=pytest.mark.slow) for value in values]
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ def call(command, *overrides, cwd=ROOT):
     )
 
 
-@pytest.mark.parametrize("stage", slow_but("train_classifier", (*STAGES, "run_experiment")))
+@pytest.mark.parametrize("stage", slow_but((*STAGES, "run_experiment"), "train_classifier"))
 def test_help_and_a_mistyped_key(stage):
     assert call(f"main_{stage}.py", "--help").returncode == 0
     mistyped = call(f"main_{stage}.py", "outputs_dirr=x")
@@ -32,7 +32,7 @@ def test_help_and_a_mistyped_key(stage):
     assert "outputs_dirr" in mistyped.stderr + mistyped.stdout
 
 
-@pytest.mark.parametrize("group", slow_but("method", ("dataset", "method", "backbone", "recommender", "optimizer")))
+@pytest.mark.parametrize("group", slow_but(("dataset", "method", "backbone", "recommender", "optimizer"), "method"))
 def test_an_unknown_choice_is_answered_with_the_known_ones(group):
     answer = call("main_train_classifier.py", f"{group}=nonsense")
     assert answer.returncode == 1

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,15 +15,9 @@ from src.recommenders.models.vae import VAEConfig, VAERecommender
 
 @pytest.fixture
 def minute(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
-    """Sets how long a minute is, and returns the lines logged since."""
-
-    def set_to(seconds: float) -> list[str]:
-        monkeypatch.setattr(console, "A_MINUTE", seconds)
-        caplog.clear()
-        return caplog.messages
-
+    """Sets how long a minute is, in seconds."""
     caplog.set_level(logging.INFO, logger="src.console")
-    return set_to
+    return partial(monkeypatch.setattr, console, "A_MINUTE")
 
 
 def test_long_work_gets_a_line_a_minute(minute, caplog, capsys):

@@ -48,7 +48,7 @@ def composed(stage, words):
 
 @pytest.mark.parametrize(
     "script",
-    slow_but("0_quickstart.sh", SCRIPTS),
+    slow_but(SCRIPTS, "0_quickstart.sh"),
 )
 def test_every_command_of_every_script_composes(script, tmp_path):
     called = commands(script, tmp_path)

@@ -25,7 +25,7 @@ from src.deployment.calibration import calibration_of
 from src.deployment.cold_start import MAX_NEIGHBOURS, MAX_USERS, similar_vectors
 from src.deployment.label_images import apply_network
 from src.entry import compose_config
-from src.errors import ArtifactError, ConfigError
+from src.errors import ArtifactError, ConfigError, UserError
 from src.evaluation.report.examples import Thumbnails
 from src.files import load_json
 from src.recommenders.interactions import build_user_item
@@ -78,7 +78,7 @@ class Demo:
         """Fit users of train items, in the background; or keep a sentence on why there are none."""
         try:
             self._users = LikelyUsers(self.run, item_id)
-        except (ArtifactError, ConfigError) as error:
+        except UserError as error:
             self._users = str(error)
 
     def _likely(self, features: np.ndarray, cf: np.ndarray | None) -> tuple[str, list[list[dict[str, Any]]]]:

@@ -1,14 +1,13 @@
 """AUC of a recommender on held-out interactions, as Cornac defines it, without its loop over all pairs."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
 from src.errors import DataError
-from src.machine import keep_freed_memory
+from src.machine import keep_freed_memory, map_in_order
 from src.recommenders.interactions import count_users, rows_of
 
 UserScores = Callable[[np.ndarray], np.ndarray]
@@ -67,8 +66,8 @@ def recommender_auc(
         chunk = users[start : start + step]
         return _chunk_auc(user_scores(chunk), rows_of(train, chunk), rows_of(test, chunk), occurs)
 
-    with ThreadPoolExecutor(2) as pool:  # one compares a chunk's scores while the other multiplies
-        values = list(pool.map(measure, range(0, len(users), step)))
+    # Of two threads one compares a chunk's scores while the other multiplies.
+    values = [found for _, found in map_in_order(measure, range(0, len(users), step), 2)]
     n_scored = sum(map(len, values))
     if n_scored == 0:
         raise DataError(

@@ -38,7 +38,8 @@ def tune_recommender(cfg: RecommenderTrainingConfig) -> dict[str, Any]:
     """
     check(cfg)
     model, name = cfg.recommender, cfg.recommender.name
-    defaults = {entry.name: default_of(entry) for entry in fields(model) if entry.name in model.search}
+    schema = {entry.name: default_of(entry) for entry in fields(model)}
+    defaults = {setting: schema[setting] for setting in model.search if setting in schema}
     unknown = {setting for trial in model.trials for setting in trial} - set(defaults)
     if not defaults or unknown or set(model.search) - set(defaults):
         raise ConfigError(
@@ -73,7 +74,6 @@ def tune_recommender(cfg: RecommenderTrainingConfig) -> dict[str, Any]:
     best = max(trials, key=lambda trial: float(trial.value or 0.0))
     target = PROJECT / Path(cfg.tuned_dir) / f"{cfg.dataset.name}-{name}.yaml"
     note = f"# AUC {best.value:.4f} on interactions that no fold reports, the best of {len(trials)} trials\n"
-    schema = {entry.name: default_of(entry) for entry in fields(model)}
     chosen = {key: value for key, value in fixed.items() if value != schema[key]} | best.params
     save_text(target, f"# @package recommender\n{note}{yaml_text(chosen)}")
     logger.info("Chosen: %s (in %s)", chosen, target)

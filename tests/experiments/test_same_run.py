@@ -12,7 +12,7 @@ DATASETS = sorted(path.stem for path in (CONFIGS / "dataset").glob("*.yaml") if 
 METHODS = ("image_only", "mtl_loss", "cf_distill")
 
 
-@pytest.mark.parametrize("dataset", slow_but("emoji", DATASETS))
+@pytest.mark.parametrize("dataset", slow_but(DATASETS, "emoji"))
 def test_the_same_command_gives_the_same_run(dataset):
     given = ["label_ratio=0.2", "fold=1", "seed=1"]
     _, overrides = compose_experiment(

@@ -140,7 +140,7 @@ def _fit(
         precision="32-true" if precision in WHOLLY else precision,  # type: ignore[arg-type]  # one of the choices
         max_epochs=cfg.epochs * len(cfg.method.phases),
         gradient_clip_val=cfg.gradient_clip or None,
-        callbacks=[*build_callbacks(cfg, directory), *callbacks, *progress_of_steps(shown=cfg.trainer.progress_bar)],
+        callbacks=[*build_callbacks(cfg, directory), *callbacks, *progress_of_steps(cfg.trainer)],
         plugins=[checkpoints.AtomicCheckpointIO()],
         logger=build_loggers(cfg, directory) or False,
         enable_progress_bar=cfg.trainer.shows_progress,

@@ -136,7 +136,7 @@ def fit_vae(
             strategy=devices.strategy,
             max_steps=cfg.max_steps,
             enable_progress_bar=devices.shows_progress,
-            callbacks=progress_of_steps(shown=devices.progress_bar),
+            callbacks=progress_of_steps(devices),
             enable_checkpointing=False,
             enable_model_summary=False,
             logger=False,

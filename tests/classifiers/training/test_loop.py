@@ -14,6 +14,7 @@ from src.classifiers.training.loop import check_store_size
 from src.classifiers.training.module import MultitaskModule
 from src.data.images.store import ImageStore
 from src.errors import ArtifactError, ConfigError, DataError
+from tests.pipeline import slow_but
 
 METHODS = (
     *("image_only", "sequential", "contrastive", "mtl_uniform", "mtl_interaction", "mtl_loss"),
@@ -28,9 +29,7 @@ def weights(run):
     return {name: value for name, value in state.items() if not name.startswith("network.cf_head")}
 
 
-@pytest.mark.parametrize(
-    "method", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in METHODS]
-)
+@pytest.mark.parametrize("method", slow_but(METHODS, *FAST))
 def test_every_method_trains_and_its_loss_falls(pipeline, method):
     metrics = pipeline.classify(method, "label_ratio=0.4", "epochs=4")
     (run,) = pipeline.runs(method)
