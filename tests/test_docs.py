@@ -54,6 +54,11 @@ def test_links_between_pages_lead_somewhere():
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_pages_have_no_gap_that_was_to_be_filled():
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        assert not re.findall(r"@@|TODO|TBD|XXX", page.read_text()), page.name
+
+
 COMMAND = re.compile(r"^python main_(\w+)\.py (.*?)(?:\s+#.*)?$", re.MULTILINE)
 
 

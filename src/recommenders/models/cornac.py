@@ -42,7 +42,7 @@ class BPRConfig(RecommenderConfig):
 
     name: str = setting("bpr", "shown in tables and directory names")
     lr: float = setting(0.05, "learning rate", within="(0, inf)")
-    regularization: float = setting(0.001, "L2", within="[0, inf)")
+    regularization: float = setting(0.03, "L2", within="[0, inf)")
     max_iter: int = setting(200, "passes over the interactions", within="[1, inf)")
 
     def build(self, trainer: TrainerConfig, item_id: np.ndarray | None = None) -> CornacRecommender:

@@ -21,8 +21,8 @@ class IALSConfig(RecommenderConfig):
     """Matrix factorisation by alternating least squares (Hu et al., 2008), by the package implicit."""
 
     name: str = setting("ials", "shown in tables and directory names")
-    interaction_weight: float = setting(1.0, "confidence of an interaction; that of none is 1", within="(0, inf)")
-    regularization: float = setting(0.1, "L2", within="[0, inf)")
+    interaction_weight: float = setting(40.0, "confidence of an interaction; that of none is 1", within="(0, inf)")
+    regularization: float = setting(100.0, "L2", within="[0, inf)")
     max_iter: int = setting(15, "alternations", within="[1, inf)")
 
     def build(self, trainer: TrainerConfig, item_id: np.ndarray | None = None) -> IALS:
