@@ -10,19 +10,14 @@ from src.config.stages import ClassifierTrainingConfig
 from src.data.folds import TRAIN, FoldData, label_mask
 from src.errors import DataError
 from src.files import save_yaml
-from src.recommenders.vectors import load_vectors
+from src.recommenders.vectors import CFVectors
 from src.runs import Run, plain
 
 
-def fit_cf2label(
-    cfg: ClassifierTrainingConfig, fold: FoldData, vectors: Run, run: Run, *, may_leak: bool
-) -> dict[str, Any]:
-    """Run CF2Label on the train items that have a CF vector, into ``run``'s directory; returns its metrics.
-
-    ``may_leak`` allows ``vectors`` of validation and test items.
+def fit_cf2label(cfg: ClassifierTrainingConfig, fold: FoldData, cf: CFVectors, run: Run) -> dict[str, Any]:
+    """Run CF2Label on the train items that have a vector in ``cf``, into ``run``'s directory; returns its metrics.
 
     Raises:
-        ArtifactError: The CF vectors are missing or do not fit.
         ConfigError: The dataset has numbers in place of labels.
         DataError: No item has both a vector and a label.
 
@@ -30,7 +25,6 @@ def fit_cf2label(
     """
     fold.require_classes("method=cf2label")
     train = fold.split(TRAIN)
-    cf = load_vectors(vectors, fold, train, kind=cfg.method.vectors, seed=cfg.seed, may_leak=may_leak)
     items = train[cf.present].reset_index(drop=True)
     item_id = items["item_id"].to_numpy().astype(np.str_)
     labelled = items["labels"].notna().to_numpy() & label_mask(item_id, cfg.label_ratio, cfg.mask_seed)

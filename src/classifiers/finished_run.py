@@ -23,7 +23,7 @@ from src.classifiers.models.evaluation_batches import (
 from src.classifiers.models.features import FrozenFeatures
 from src.classifiers.models.heads import Heads
 from src.classifiers.models.network import ImageFeatures, MultitaskNetwork
-from src.classifiers.settings import FROZEN, runs_of_study
+from src.classifiers.settings import FROZEN, LEARNED_VECTORS, runs_of_study
 from src.config.classifiers import BackboneConfig
 from src.config.datasets import CLASSIFICATION, DatasetConfig
 from src.data.folds import TEST, FoldData, load_items, load_manifest, open_fold
@@ -105,8 +105,9 @@ class FinishedRun:
     @property
     def reconstructs_vectors(self) -> bool:
         """Whether it predicts CF vectors as its CF model has them."""
-        learned = [self.config["method"][name] for name in ("vectors", "auxiliary_loss")]
-        return "vectors" in self.definition["inputs"] and learned == ["cf", "reconstruction"]
+        method = self.config["method"]
+        learned = method["vectors"] in LEARNED_VECTORS and method["auxiliary_loss"] == "reconstruction"
+        return "vectors" in self.definition["inputs"] and learned
 
     @cached_property
     def network(self) -> MultitaskNetwork:

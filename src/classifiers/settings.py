@@ -18,6 +18,9 @@ from src.recommenders.run import dataset_dir, recommender_run, require_vectors
 from src.runs import Run
 
 CF2LABEL, LABEL_ISSUES, IMAGE_ONLY, FROZEN = "cf2label", "label_issues", "image_only", "frozen"
+IMAGE_PRIOR = "image_prior"
+LEARNED_VECTORS = ("cf", IMAGE_PRIOR)
+"""The choices of ``method.vectors`` that are no controls."""
 SOFT_LABELS = {CF2LABEL: (CF2LABEL,), IMAGE_ONLY: (IMAGE_ONLY,), "both": (CF2LABEL, IMAGE_ONLY)}
 """The sources of probabilities for each choice of ``method.soft_labels``."""
 
@@ -157,11 +160,12 @@ def cf2label_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> Run:
         settings={
             "cf2label": identity(cfg.cf2label),
             "vectors": vectors,
+            **({"prior_users": cfg.method.prior_users} if vectors == IMAGE_PRIOR else {}),
             "seed": cfg.seed,
             "label_ratio": cfg.label_ratio,
             "mask_seed": cfg.mask_seed,
         },
-        inputs={"items": fold.items_digest, "vectors": vectors_run(cfg, fold)},
+        inputs={"items": fold.items_digest, **_vectors_inputs(cfg, fold)},
         command=_command(cfg, {"method": CF2LABEL, **given}),
     )
 
@@ -210,7 +214,7 @@ def _fine_tuning_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> Run:
     if cfg.features == FROZEN:
         inputs["features"] = features_run(cfg, fold)
     if needs.vectors:
-        inputs["vectors"] = vectors_run(cfg, fold)
+        inputs |= _vectors_inputs(cfg, fold)
     if needs.cf2label:
         inputs[CF2LABEL] = cf2label_run(cfg, fold)
     if IMAGE_ONLY in needs.soft_labels:
@@ -225,6 +229,12 @@ def _fine_tuning_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> Run:
         inputs=inputs,
         command=_command(cfg, {"method": cfg.method.name}),
     )
+
+
+def _vectors_inputs(cfg: ClassifierTrainingConfig, fold: FoldData) -> dict[str, Run | str]:
+    """What the vectors that the config learns from are made of."""
+    of_images = {"features": features_run(cfg, fold)} if cfg.method.vectors == IMAGE_PRIOR else {}
+    return {"vectors": vectors_run(cfg, fold), **of_images}
 
 
 def _base_name(cfg: ClassifierTrainingConfig) -> str:

@@ -15,9 +15,8 @@ from src.classifiers.settings import (
     resolve,
     tuned_by,
     tuned_with,
-    vectors_run,
 )
-from src.config.stages import HELD_OUT_INTERACTIONS, ClassifierTrainingConfig
+from src.config.stages import ClassifierTrainingConfig
 from src.data.folds import FoldData
 from src.runs import Run, is_primary_process
 
@@ -46,8 +45,9 @@ def train_classifier(cfg: ClassifierTrainingConfig, callbacks: Sequence[Any] = (
 def _train(cfg: ClassifierTrainingConfig, fold: FoldData, run: Run, callbacks: Sequence[Any]) -> dict[str, Any]:
     if cfg.method.name == CF2LABEL:
         from src.cf2label.stage import fit_cf2label
+        from src.classifiers.targets.vectors import train_vectors
 
-        return fit_cf2label(cfg, fold, vectors_run(cfg, fold), run, may_leak=HELD_OUT_INTERACTIONS in cfg.leaks)
+        return fit_cf2label(cfg, fold, train_vectors(cfg, fold), run)
     if cfg.method.name == LABEL_ISSUES:
         from src.classifiers.label_issues.stage import find_label_issues
 

@@ -72,7 +72,14 @@ class MethodConfig:
     auxiliary_loss: str = setting("reconstruction", "of the CF head", choices="reconstruction | contrastive")
     confidence: ConfidenceConfig = setting(ConfidenceConfig, "how much each CF vector counts")
     soft_labels: str | None = setting(None, "source of soft labels", choices="cf2label | image_only | both")
-    vectors: str = setting("cf", "or a control's: permuted across items, normal", choices="cf | shuffled | random")
+    vectors: str = setting(
+        "cf",
+        "with the image's prediction as prior, or a control's: permuted across items, normal",
+        choices="cf | image_prior | shuffled | random",
+    )
+    prior_users: float = setting(
+        300.0, "with vectors=image_prior: users that the prediction weighs", within="(0, inf)", names_run=CHANGED
+    )
     alpha: float = setting(0.0, "default where neither the command nor tuning sets it", within="[0, inf)")
     distill_lambda: float = setting(0.0, "default where neither the command nor tuning sets it", within="[0, 1]")
     planted_errors: float = setting(0.0, "of label_issues: label sets exchanged", within="[0, 1)", names_run=CHANGED)

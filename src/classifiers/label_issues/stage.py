@@ -6,19 +6,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
 
 from src.artifacts import ISSUES_FILE
 from src.cf2label.out_of_fold import out_of_fold_probabilities
 from src.classifiers.label_issues.scores import evidence, exchange_label_sets, found, probability_of_error, stack
-from src.classifiers.models.evaluation_batches import average
-from src.classifiers.models.features import FrozenFeatures
-from src.classifiers.settings import features_run
-from src.classifiers.targets.soft_labels import train_vectors
+from src.classifiers.targets.vectors import item_features, train_vectors
 from src.config.cf2label import CF2LabelConfig
 from src.config.stages import ClassifierTrainingConfig
 from src.data.folds import TRAIN, FoldData, label_mask
-from src.data.images.store import ImageStore
 from src.errors import DataError
 from src.files import save_text
 from src.randomness import derive_seed
@@ -92,17 +87,13 @@ def judge_labels(cfg: ClassifierTrainingConfig, fold: FoldData) -> Judged:
         raise DataError(f"No train item of fold {cfg.fold} has a label at label ratio {cfg.label_ratio:g}; raise it.")
     items, present, n_users = items[kept].reset_index(drop=True), vectors.present[kept], vectors.n_users[kept]
     given, wrong = exchange_label_sets(fold.targets(items), cfg.method.planted_errors, _rng(cfg, "planted"))
-    store = ImageStore.open(fold.images_dir)
-    rows, place = store.images_of(items["item_id"])
-    of_images = FrozenFeatures.of(features_run(cfg, fold), cfg, store).array[rows].mean(axis=1, dtype=np.float32)
-    features = average(torch.from_numpy(of_images), torch.from_numpy(place), len(items)).numpy()
     groups, head = items["image_group"].to_numpy(), replace(cfg.cf2label, **IMAGE_HEAD)
 
     def predict(inputs: np.ndarray, rows: np.ndarray, settings: CF2LabelConfig) -> np.ndarray:
         every = np.ones(int(rows.sum()), dtype=bool)
         return out_of_fold_probabilities(inputs, given[rows], every, groups[rows], settings, cfg.seed).probs
 
-    image = predict(features, np.ones(len(items), dtype=bool), head)
+    image = predict(item_features(cfg, fold, items), np.ones(len(items), dtype=bool), head)
     cf = np.tile(given.mean(axis=0), (len(items), 1))
     cf[present] = predict(vectors.vectors[kept][present], present, cfg.cf2label)
     probs = {"image": image, "cf": cf, "both": stack(image, cf, n_users, given, _rng(cfg, "stack"))}

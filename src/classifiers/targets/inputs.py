@@ -12,9 +12,10 @@ from torch import Tensor
 
 from src.artifacts import CONFIDENCE_FILE, ItemConfidence
 from src.classifiers.losses import positive_weights
-from src.classifiers.settings import cf2label_run, requirements
+from src.classifiers.settings import LEARNED_VECTORS, cf2label_run, requirements
 from src.classifiers.targets.confidence import bounded_confidence
-from src.classifiers.targets.soft_labels import soft_targets, train_vectors
+from src.classifiers.targets.soft_labels import soft_targets
+from src.classifiers.targets.vectors import train_vectors
 from src.classifiers.task import TASKS
 from src.config.stages import ClassifierTrainingConfig
 from src.data.folds import TRAIN, VAL, FoldData, label_mask
@@ -144,8 +145,9 @@ def _cf_targets(
     if cfg.standardize_vectors:
         mean, deviation = target[vectors.present].mean(0), np.maximum(target[vectors.present].std(0), 1e-6)
         target = np.where(vectors.present[:, None], (target - mean) / deviation, 0)
-    scale = torch.from_numpy(np.stack([mean, deviation]).astype(np.float32)) if cfg.method.vectors == "cf" else None
-    return np.ascontiguousarray(target, dtype=np.float32), scale
+    scale = torch.from_numpy(np.stack([mean, deviation]).astype(np.float32))
+    learned = cfg.method.vectors in LEARNED_VECTORS
+    return np.ascontiguousarray(target, dtype=np.float32), scale if learned else None
 
 
 def _confidence(

@@ -9,11 +9,10 @@ from torch import Tensor
 
 from src.artifacts import PROBABILITIES_FILE, ItemProbabilities
 from src.classifiers.finished_run import FinishedRun
-from src.classifiers.settings import CF2LABEL, IMAGE_ONLY, cf2label_run, requirements, teacher_run, vectors_run
-from src.config.stages import HELD_OUT_INTERACTIONS, ClassifierTrainingConfig
+from src.classifiers.settings import CF2LABEL, IMAGE_ONLY, cf2label_run, requirements, teacher_run
+from src.config.stages import ClassifierTrainingConfig
 from src.data.folds import TRAIN, FoldData
 from src.data.images.store import ImageStore
-from src.recommenders.vectors import CFVectors, load_vectors
 
 
 def soft_targets(
@@ -64,12 +63,6 @@ def combined(given: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray
 def log_odds(probs: np.ndarray) -> np.ndarray:
     """Log odds of probabilities or scores between 0 and 1, finite, float64."""
     return logit(np.clip(probs.astype(np.float64), 1e-7, 1 - 1e-7))
-
-
-def train_vectors(cfg: ClassifierTrainingConfig, fold: FoldData) -> CFVectors:
-    """CF vectors of the train items, of the kind ``method.vectors``."""
-    run, may_leak = vectors_run(cfg, fold), HELD_OUT_INTERACTIONS in cfg.leaks
-    return load_vectors(run, fold, fold.split(TRAIN), kind=cfg.method.vectors, seed=cfg.seed, may_leak=may_leak)
 
 
 def unweighted_probabilities(scores: np.ndarray, positive_weight: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ import pytest
 from src.artifacts import ItemProbabilities, ItemVectors
 from src.classifiers.settings import cf2label_run, load_fold, resolve, vectors_run
 from src.classifiers.targets.inputs import build_inputs
-from src.classifiers.targets.soft_labels import train_vectors
+from src.classifiers.targets.vectors import train_vectors
 from src.data.folds import TRAIN, VAL
 from src.data.images.store import ImageStore
 from src.errors import ArtifactError, DataError
