@@ -56,7 +56,7 @@ class RecommenderConfig:
     has_vectors: ClassVar[bool] = True
 
     name: str = setting(MISSING, "shown in tables and directory names")
-    n_factors: int = setting(64, "f, size of an item vector", within="[1, inf)")
+    n_factors: int = setting(128, "f, size of an item vector", within="[1, inf)")
     auc_holdout: float = setting(0.2, "share of the train items' interactions held out for the AUC", within="(0, 0.9]")
     trials: list[dict[str, Any]] = option([], "settings that tuning tries first, each beside the schema's defaults")
     search: dict[str, SearchConfig] = option({}, "where tuning searches")

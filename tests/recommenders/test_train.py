@@ -163,7 +163,7 @@ def test_settings_out_of_range_are_refused(tmp_path, settings, message):
         check(config(tmp_path, VAEConfig(**settings)))
 
 
-@pytest.mark.parametrize("name", ["most_popular", "bpr", "vae", "vae_no_bias", "cornac", "ials", "svd", "vaecf"])
+@pytest.mark.parametrize("name", ["most_popular", "bpr", "vae", "vae_no_bias", "cornac", "ials", "vaecf"])
 def test_every_config_composes_and_builds(name):
     cfg = compose_config("train_recommender", [f"recommender={name}"])
     assert cfg.recommender.name == name
