@@ -26,7 +26,12 @@ STAGES = {
     "use_model": use_model,
     "evaluate_methods": evaluate,
 }
-SMALL_RECOMMENDER = ("recommender.max_steps=60", "recommender.batch_size=64", "recommender.n_factors=8")
+SMALL_RECOMMENDER = (
+    "recommender.beta=0.01",
+    "recommender.max_steps=60",
+    "recommender.batch_size=64",
+    "recommender.n_factors=8",
+)
 SMALL_CLASSIFIER = (
     "backbone=timm",
     "backbone.architecture=test_resnet",

@@ -18,12 +18,10 @@ def fit_cf2label(cfg: ClassifierTrainingConfig, fold: FoldData, cf: CFVectors, r
     """Run CF2Label on the train items that have a vector in ``cf``, into ``run``'s directory; returns its metrics.
 
     Raises:
-        ConfigError: The dataset has numbers in place of labels.
         DataError: No item has both a vector and a label.
 
     Source: paper, section 4.2 and table 4.
     """
-    fold.require_classes("method=cf2label")
     train = fold.split(TRAIN)
     items = train[cf.present].reset_index(drop=True)
     item_id = items["item_id"].to_numpy().astype(np.str_)

@@ -47,6 +47,7 @@ def _train(cfg: ClassifierTrainingConfig, fold: FoldData, run: Run, callbacks: S
         from src.cf2label.stage import fit_cf2label
         from src.classifiers.targets.vectors import train_vectors
 
+        fold.require_classes("method=cf2label")
         return fit_cf2label(cfg, fold, train_vectors(cfg, fold), run)
     if cfg.method.name == LABEL_ISSUES:
         from src.classifiers.label_issues.stage import find_label_issues
