@@ -62,8 +62,7 @@ def resolve(cfg: ClassifierTrainingConfig) -> ClassifierTrainingConfig:
     }
     if any(override.startswith("epochs=") for override in cfg.called_with):
         tuned = {name: value for name, value in tuned.items() if name != "steps"}
-    unset = [name for name in TUNABLE if getattr(cfg, name) is None]
-    resolved = replace(cfg, **{name: tuned.get(name, defaults[name]) for name in unset})
+    resolved = replace(cfg, **{name: tuned.get(name, defaults[name]) for name in TUNABLE if getattr(cfg, name) is None})
     check(resolved)
     if cfg.leaks and cfg.study == MAIN_STUDY:
         raise ConfigError("Runs with leaks need a study of their own, so that no valid table shows them: study=...")
@@ -161,9 +160,7 @@ def cf2label_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> Run:
             "cf2label": identity(cfg.cf2label),
             "vectors": vectors,
             **({"prior_users": cfg.method.prior_users} if vectors == IMAGE_PRIOR else {}),
-            "seed": cfg.seed,
-            "label_ratio": cfg.label_ratio,
-            "mask_seed": cfg.mask_seed,
+            **{name: getattr(cfg, name) for name in ("seed", "label_ratio", "mask_seed")},
         },
         inputs={"items": fold.items_digest, **_vectors_inputs(cfg, fold)},
         command=_command(cfg, {"method": CF2LABEL, **given}),
@@ -196,13 +193,12 @@ def teacher_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> Run:
 
 def features_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> Run:
     """The frozen features that the config needs; the first run that needs them makes them."""
-    weights = Path(str(cfg.backbone.weights))
+    weights, sizes = Path(str(cfg.backbone.weights)), ("image_size", "eval_crop", "views")
     given = {"weights": sha256_of_file(weights)} if weights.is_file() else {}
-    shared = ("image_size", "eval_crop", "views")
     return Run(
         parent=dataset_dir(cfg) / "features",
         name=f"{cfg.backbone.name}-{cfg.image_size}px-views{cfg.views}",
-        settings={"backbone": identity(cfg.backbone), **{name: getattr(cfg, name) for name in shared}},
+        settings={"backbone": identity(cfg.backbone), **{name: getattr(cfg, name) for name in sizes}},
         inputs={"images": fold.images_digest, **given},
         command=_command(cfg, {"method": cfg.method.name}),
     )
