@@ -37,7 +37,7 @@ def predict_out_of_fold(
     """Predict vectors [n, f] from features [n, F] by ridge regressions that saw no vector of the item's group.
 
     ``weight`` [n] float32 says how much each item counts, 0 for one whose vector is not known. The penalty is the one
-    whose predictions are best. Memory: two copies of the features, and F x F matrices.
+    whose predictions are best. Memory: some three copies of the features, and F x F matrices.
     """
     total = max(float(weight.sum()), 1e-12)
     x = features - weight @ features / total
