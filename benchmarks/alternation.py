@@ -22,7 +22,8 @@ import torch
 from src.artifacts import PROBABILITIES_FILE, ItemProbabilities
 from src.cf2label.out_of_fold import assign_folds
 from src.classifiers.finished_run import FinishedRun
-from src.classifiers.settings import classifier_run, load_fold, resolve
+from src.classifiers.runs import classifier_run, load_fold
+from src.classifiers.settings import resolve
 from src.classifiers.train import train_classifier
 from src.data.folds import TRAIN, label_mask
 from src.data.images.store import ImageStore

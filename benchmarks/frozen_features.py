@@ -7,7 +7,8 @@ before, and their rate is printed.
 import os
 
 from benchmarks.measure import compare, timed
-from src.classifiers.settings import features_run, load_fold, resolve
+from src.classifiers.runs import features_run, load_fold
+from src.classifiers.settings import resolve
 from src.classifiers.train import train_classifier
 from src.config.stages import ClassifierTrainingConfig
 from src.entry import compose_config, with_preset

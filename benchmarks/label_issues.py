@@ -13,7 +13,8 @@ from scipy.stats import t as student_t
 
 from src.classifiers.label_issues.scores import found
 from src.classifiers.label_issues.stage import judge_labels, measure
-from src.classifiers.settings import load_fold, resolve
+from src.classifiers.runs import load_fold
+from src.classifiers.settings import resolve
 from src.config.stages import ClassifierTrainingConfig
 from src.data.folds import FoldData
 from src.entry import compose_config

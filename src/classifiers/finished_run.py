@@ -23,7 +23,8 @@ from src.classifiers.models.evaluation_batches import (
 from src.classifiers.models.features import FrozenFeatures
 from src.classifiers.models.heads import Heads
 from src.classifiers.models.network import ImageFeatures, MultitaskNetwork
-from src.classifiers.settings import FROZEN, LEARNED_VECTORS, runs_of_study
+from src.classifiers.runs import runs_of_study
+from src.classifiers.settings import FROZEN, LEARNED_VECTORS
 from src.config.classifiers import BackboneConfig
 from src.config.datasets import CLASSIFICATION, DatasetConfig
 from src.data.folds import TEST, FoldData, load_items, load_manifest, open_fold

@@ -4,7 +4,8 @@ import logging
 from typing import Any
 
 from src.artifacts import MANIFEST_FILE, PREDICTIONS_FILE, PREPARED, RESULTS_FILE, RunRecord, replace_records
-from src.classifiers.settings import CF2LABEL, FROZEN, runs_of_study
+from src.classifiers.runs import runs_of_study
+from src.classifiers.settings import CF2LABEL, FROZEN
 from src.config.stages import PredictConfig
 from src.console import progress
 from src.data.folds import load_manifest, open_fold

@@ -7,15 +7,8 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from src.classifiers.settings import (
-    CF2LABEL,
-    LABEL_ISSUES,
-    classifier_run,
-    load_fold,
-    resolve,
-    tuned_by,
-    tuned_with,
-)
+from src.classifiers.runs import classifier_run, load_fold
+from src.classifiers.settings import CF2LABEL, LABEL_ISSUES, resolve, tuned_by, tuned_with
 from src.config.stages import ClassifierTrainingConfig
 from src.data.folds import FoldData
 from src.runs import Run, is_primary_process
@@ -28,8 +21,8 @@ def train_classifier(cfg: ClassifierTrainingConfig, callbacks: Sequence[Any] = (
 
     ``callbacks`` are Lightning callbacks for fine-tuning that do not change its result.
     """
-    report_tuned(cfg)
     cfg = resolve(cfg)
+    report_tuned(cfg)
     fold = load_fold(cfg)
     fold.require_labels(f"method={cfg.method.name}")
     run = classifier_run(cfg, fold)
@@ -59,7 +52,7 @@ def _train(cfg: ClassifierTrainingConfig, fold: FoldData, run: Run, callbacks: S
 
 
 def report_tuned(cfg: ClassifierTrainingConfig) -> None:
-    """Log the tuned settings that a config takes, and the fixed settings in which their tuning differed."""
+    """Log the tuned settings that a resolved config took, and the fixed settings in which their tuning differed."""
     method, entry = tuned_by(cfg)
     if not entry:
         return

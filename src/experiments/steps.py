@@ -6,7 +6,8 @@ from functools import cache, cached_property
 from itertools import product
 from typing import Any
 
-from src.classifiers.settings import classifier_run, resolve
+from src.classifiers.runs import classifier_run
+from src.classifiers.settings import resolve
 from src.classifiers.tuning import tried
 from src.config.stages import ClassifierTrainingConfig, RecommenderTrainingConfig
 from src.data.folds import FoldData

@@ -13,7 +13,8 @@ from src.artifacts import METRICS_FILE, Predictions
 from src.classifiers.finished_run import FinishedRun
 from src.classifiers.models import features
 from src.classifiers.models.network import ImageFeatures
-from src.classifiers.settings import CF2LABEL, LABEL_ISSUES, features_run, load_fold, resolve
+from src.classifiers.runs import features_run, load_fold
+from src.classifiers.settings import CF2LABEL, LABEL_ISSUES, resolve
 from src.deployment.calibration import calibration_of
 from src.errors import ArtifactError, DataError
 from src.files import load_yaml
@@ -31,8 +32,9 @@ def features_dir(pipeline, *overrides):
 
 @pytest.mark.slow
 def test_every_method_trains_on_one_file_of_features(pipeline):
-    pipeline.classify("cf2label", "label_ratio=0.4", "method.vectors=shuffled")
     pipeline.classify("image_only", *FROZEN)
+    pipeline.classify("cf2label", "label_ratio=0.4", "method.vectors=shuffled")
+    pipeline.classify("cf2label", "method.vectors=image_prior", *FROZEN)
     for method in METHODS:
         if method != CF2LABEL:
             metrics = pipeline.classify(method, *FROZEN)

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from src.classifiers.settings import classifier_run, load_fold, requirements, resolve, tuned_entry
+from src.classifiers.runs import classifier_run, load_fold
+from src.classifiers.settings import requirements, resolve, tuned_entry, tuned_with
 from src.classifiers.train import report_tuned
 from src.errors import ConfigError
 from src.files import save_yaml
@@ -38,12 +39,20 @@ def test_settings_come_from_the_command_then_tuning_then_the_method(shared_pipel
 
 
 def test_tuned_settings_made_with_other_settings_are_said(shared_pipeline, tuned, caplog):
-    entry = {"settings": {"alpha": 0.5}, "made_with": {"epochs": 10, "batch_size": 16, "seed": 100}}
-    cfg = shared_pipeline.config("train_classifier", "method=mtl_uniform", tuned("mtl_uniform", {"0.2": entry}))
+    made_with = {"epochs": 10, "batch_size": 16, "seed": 100, "recommender.name": "vae", "recommender.n_factors": 999}
+    where = tuned("mtl_uniform", {"0.2": {"settings": {"alpha": 0.5}, "made_with": made_with}})
     with caplog.at_level("INFO"):
-        report_tuned(cfg)
-    assert "Tuned for mtl_uniform: alpha=0.5; tuned with epochs=10" in caplog.text
+        report_tuned(resolved(shared_pipeline, "method=mtl_uniform", where))
+    assert "Tuned for mtl_uniform: alpha=0.5; tuned with epochs=10, recommender.n_factors=999" in caplog.text
     assert "batch_size" not in caplog.text
+
+
+def test_tuning_records_the_cf_model_of_a_method_that_uses_one(shared_pipeline):
+    def recorded(method):
+        return tuned_with(resolved(shared_pipeline, f"method={method}")).get("recommender.n_factors")
+
+    assert recorded("mtl_uniform") == recorded("cf_distill") == 8
+    assert recorded("image_only") is recorded("pseudo_label") is None
 
 
 def test_tuning_may_set_tunable_settings_only(shared_pipeline, tuned):

@@ -10,7 +10,8 @@ import torch
 from src.artifacts import Predictions
 from src.classifiers.finished_run import FinishedRun
 from src.classifiers.models.evaluation_batches import CentreCrops, EvaluationBatches, average, predict_scores
-from src.classifiers.settings import load_fold, resolve
+from src.classifiers.runs import load_fold
+from src.classifiers.settings import resolve
 from src.classifiers.targets.batches import TrainingBatches
 from src.classifiers.targets.inputs import build_inputs
 from src.data.images.store import ImageStore

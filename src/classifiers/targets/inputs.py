@@ -12,7 +12,8 @@ from torch import Tensor
 
 from src.artifacts import CONFIDENCE_FILE, ItemConfidence
 from src.classifiers.losses import positive_weights
-from src.classifiers.settings import LEARNED_VECTORS, cf2label_run, requirements
+from src.classifiers.runs import cf2label_run
+from src.classifiers.settings import LEARNED_VECTORS, requirements
 from src.classifiers.targets.confidence import bounded_confidence
 from src.classifiers.targets.soft_labels import soft_targets
 from src.classifiers.targets.vectors import train_vectors

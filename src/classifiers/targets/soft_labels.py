@@ -9,7 +9,8 @@ from torch import Tensor
 
 from src.artifacts import PROBABILITIES_FILE, ItemProbabilities
 from src.classifiers.finished_run import FinishedRun
-from src.classifiers.settings import CF2LABEL, IMAGE_ONLY, cf2label_run, requirements, teacher_run
+from src.classifiers.runs import cf2label_run, teacher_run
+from src.classifiers.settings import CF2LABEL, IMAGE_ONLY, requirements
 from src.config.stages import ClassifierTrainingConfig
 from src.data.folds import TRAIN, FoldData
 from src.data.images.store import ImageStore

@@ -6,7 +6,8 @@ import torch
 
 from src.classifiers.models.evaluation_batches import average
 from src.classifiers.models.features import FrozenFeatures
-from src.classifiers.settings import IMAGE_PRIOR, features_run, vectors_run
+from src.classifiers.runs import features_run, vectors_run
+from src.classifiers.settings import IMAGE_PRIOR
 from src.classifiers.targets.image_prior import with_image_prior
 from src.config.stages import HELD_OUT_INTERACTIONS, ClassifierTrainingConfig
 from src.data.folds import TRAIN, FoldData

@@ -26,7 +26,8 @@ from src.classifiers.models.evaluation_batches import (
 from src.classifiers.models.features import FrozenFeatures
 from src.classifiers.models.heads import Heads, Scales
 from src.classifiers.models.network import ImageFeatures, MultitaskNetwork
-from src.classifiers.settings import FROZEN, features_run, requirements
+from src.classifiers.runs import features_run
+from src.classifiers.settings import FROZEN, requirements
 from src.classifiers.targets.batches import RandomCrops, Source, StepSampler, TrainingBatches
 from src.classifiers.targets.inputs import TrainingInputs, build_inputs
 from src.classifiers.task import TASKS

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from src.classifiers.models.evaluation_batches import CentreCrops, EvaluationBatches
-from src.classifiers.settings import load_fold, resolve
+from src.classifiers.runs import load_fold
+from src.classifiers.settings import resolve
 from src.classifiers.targets.batches import RandomCrops, StepSampler, TrainingBatches, n_unlabelled_images
 from src.classifiers.targets.inputs import build_inputs
 from src.data.images.store import ImageStore

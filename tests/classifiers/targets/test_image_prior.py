@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from src.classifiers.settings import cf2label_run, load_fold, resolve
+from src.classifiers.runs import cf2label_run, load_fold
+from src.classifiers.settings import resolve
 from src.classifiers.targets import image_prior
 from src.classifiers.targets.image_prior import N_FOLDS, assign_folds, predict_out_of_fold, with_image_prior
 from src.recommenders.vectors import CFVectors

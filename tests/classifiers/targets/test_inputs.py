@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 
 from src.artifacts import ItemProbabilities, ItemVectors
-from src.classifiers.settings import cf2label_run, load_fold, resolve, vectors_run
+from src.classifiers.runs import cf2label_run, load_fold, vectors_run
+from src.classifiers.settings import resolve
 from src.classifiers.targets.inputs import build_inputs
 from src.classifiers.targets.vectors import train_vectors
 from src.data.folds import TRAIN, VAL

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from src.classifiers.finished_run import FinishedRun
-from src.classifiers.settings import load_fold, resolve, teacher_run
+from src.classifiers.runs import load_fold, teacher_run
+from src.classifiers.settings import resolve
 from src.classifiers.targets.inputs import build_inputs
 from src.classifiers.targets.soft_labels import combined, unweighted_probabilities
 from src.data.folds import TRAIN
