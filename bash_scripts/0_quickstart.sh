@@ -6,7 +6,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 python main_prepare_dataset.py dataset=emoji
 python main_train_recommender.py dataset=emoji recommender=vae
-python main_train_classifier.py dataset=emoji method=cf2label method.vectors=image_prior label_ratio=0.2
+python main_train_classifier.py dataset=emoji method=cf2label method.prior_users=300 label_ratio=0.2
 for method in image_only mtl_uniform distill_prior; do
   python main_train_classifier.py dataset=emoji method="$method" label_ratio=0.2 study=quickstart "$@"
 done

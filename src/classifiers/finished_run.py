@@ -24,7 +24,7 @@ from src.classifiers.models.features import FrozenFeatures
 from src.classifiers.models.heads import Heads
 from src.classifiers.models.network import ImageFeatures, MultitaskNetwork
 from src.classifiers.runs import runs_of_study
-from src.classifiers.settings import FROZEN, LEARNED_VECTORS
+from src.classifiers.settings import FROZEN
 from src.config.classifiers import BackboneConfig
 from src.config.datasets import CLASSIFICATION, DatasetConfig
 from src.data.folds import TEST, FoldData, load_items, load_manifest, open_fold
@@ -107,7 +107,7 @@ class FinishedRun:
     def reconstructs_vectors(self) -> bool:
         """Whether it predicts CF vectors as its CF model has them."""
         method = self.config["method"]
-        learned = method["vectors"] in LEARNED_VECTORS and method["auxiliary_loss"] == "reconstruction"
+        learned = method["vectors"] == "cf" and method["auxiliary_loss"] == "reconstruction"
         return "vectors" in self.definition["inputs"] and learned
 
     @cached_property

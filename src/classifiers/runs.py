@@ -10,7 +10,6 @@ from src.classifiers.settings import (
     CF2LABEL,
     FROZEN,
     IMAGE_ONLY,
-    IMAGE_PRIOR,
     LABEL_ISSUES,
     TUNABLE,
     base_name,
@@ -60,20 +59,26 @@ def classifier_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> Run:
 
 def cf2label_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> Run:
     """The CF2Label run that the config needs."""
-    vectors = cfg.method.vectors
-    given = {} if vectors == "cf" else {"method.vectors": vectors}
+    given = kind_of_vectors(cfg.method)
+    kind = [f"{name.removeprefix('method.')}-{value}" for name, value in given.items()]
     return Run(
         parent=dataset_dir(cfg) / "classifier" / CF2LABEL,
-        name="-".join([cfg.recommender.name, *given.values(), _place(cfg)]),
+        name="-".join([cfg.recommender.name, *kind, _place(cfg)]),
         settings={
             "cf2label": identity(cfg.cf2label),
-            "vectors": vectors,
-            **({"prior_users": cfg.method.prior_users} if vectors == IMAGE_PRIOR else {}),
+            "vectors": cfg.method.vectors,
+            **({"prior_users": cfg.method.prior_users} if cfg.method.prior_users else {}),
             **{name: getattr(cfg, name) for name in ("seed", "label_ratio", "mask_seed")},
         },
         inputs={"items": fold.items_digest, **_vectors_inputs(cfg, fold)},
         command=_command(cfg, {"method": CF2LABEL, **given}),
     )
+
+
+def kind_of_vectors(method: MethodConfig) -> dict[str, str]:
+    """The overrides that make CF2Label learn from the vectors that a method learns from; none for plain CF vectors."""
+    given = {} if method.vectors == "cf" else {"method.vectors": method.vectors}
+    return given | ({"method.prior_users": f"{method.prior_users:g}"} if method.prior_users else {})
 
 
 def label_issues_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> Run:
@@ -138,7 +143,7 @@ def _fine_tuning_run(cfg: ClassifierTrainingConfig, fold: FoldData) -> Run:
 
 def _vectors_inputs(cfg: ClassifierTrainingConfig, fold: FoldData) -> dict[str, Run | str]:
     """What the vectors that the config learns from are made of."""
-    of_images = {"features": features_run(cfg, fold)} if cfg.method.vectors == IMAGE_PRIOR else {}
+    of_images = {"features": features_run(cfg, fold)} if cfg.method.prior_users else {}
     return {"vectors": vectors_run(cfg, fold), **of_images}
 
 

@@ -12,9 +12,6 @@ from src.errors import ConfigError
 from src.files import PROJECT, load_yaml
 
 CF2LABEL, LABEL_ISSUES, IMAGE_ONLY, FROZEN = "cf2label", "label_issues", "image_only", "frozen"
-IMAGE_PRIOR = "image_prior"
-LEARNED_VECTORS = ("cf", IMAGE_PRIOR)
-"""The choices of ``method.vectors`` that are no controls."""
 SOFT_LABELS = {CF2LABEL: (CF2LABEL,), IMAGE_ONLY: (IMAGE_ONLY,), "both": (CF2LABEL, IMAGE_ONLY)}
 """The sources of probabilities for each choice of ``method.soft_labels``."""
 

@@ -74,11 +74,14 @@ class MethodConfig:
     soft_labels: str | None = setting(None, "source of soft labels", choices="cf2label | image_only | both")
     vectors: str = setting(
         "cf",
-        "with the image's prediction as prior, or a control's: permuted across items, normal",
-        choices="cf | image_prior | shuffled | random",
+        "of the CF model, or a control's: permuted across items, normal",
+        choices="cf | shuffled | random",
     )
-    prior_users: float = setting(
-        300.0, "with vectors=image_prior: users that the prediction weighs", within="(0, inf)", names_run=CHANGED
+    prior_users: float | None = setting(
+        None,
+        "users that the image's prediction of an item's vector weighs; null: no such prior",
+        within="(0, inf)",
+        names_run=CHANGED,
     )
     alpha: float = setting(0.0, "default where neither the command nor tuning sets it", within="[0, inf)")
     distill_lambda: float = setting(0.0, "default where neither the command nor tuning sets it", within="[0, 1]")

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from src.classifiers.runs import kind_of_vectors
 from src.classifiers.settings import CF2LABEL, IMAGE_ONLY, requirements, resolve
 from src.config.stages import HELD_OUT_INTERACTIONS, ExperimentConfig
 from src.experiments.overrides import SortedOverrides
@@ -24,7 +25,11 @@ def build_steps(cfg: ExperimentConfig, overrides: SortedOverrides) -> list[Step]
 
     composed = {name: resolve(compose_once("train_classifier", (*shared, f"method={name}"))) for name in cfg.methods}
     needs = {name: requirements(config) for name, config in composed.items()}
-    cf2label_for = {composed[name].method.vectors for name in cfg.methods if needs[name].cf2label}
+    cf2label_for = {
+        tuple(f"{setting}={value}" for setting, value in kind_of_vectors(composed[name].method).items())
+        for name in cfg.methods
+        if needs[name].cf2label
+    }
     teaches = any(IMAGE_ONLY in need.soft_labels for need in needs.values()) and (
         cfg.tune or IMAGE_ONLY not in cfg.methods
     )
@@ -42,9 +47,9 @@ def build_steps(cfg: ExperimentConfig, overrides: SortedOverrides) -> list[Step]
         Step("CF models", "train_recommender", own, "recommender", tuple(dict.fromkeys(vectors_from)), shared_fit),
         *(
             classify(
-                "CF2Label" if kind == "cf" else f"CF2Label, {kind} vectors",
+                ", ".join(["CF2Label", *(setting.removeprefix("method.") for setting in kind)]),
                 [CF2LABEL],
-                *(f"method.vectors={kind}", "tune=False"),  # it has nothing to tune
+                *(*kind, "tune=False"),  # it has nothing to tune
             )
             for kind in sorted(cf2label_for)
         ),

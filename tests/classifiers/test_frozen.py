@@ -34,7 +34,8 @@ def features_dir(pipeline, *overrides):
 def test_every_method_trains_on_one_file_of_features(pipeline):
     pipeline.classify("image_only", *FROZEN)
     pipeline.classify("cf2label", "label_ratio=0.4", "method.vectors=shuffled")
-    pipeline.classify("cf2label", "method.vectors=image_prior", *FROZEN)
+    pipeline.classify("cf2label", "method.prior_users=300", *FROZEN)
+    pipeline.classify("cf2label", "method.prior_users=300", "method.vectors=shuffled", *FROZEN)
     for method in METHODS:
         if method != CF2LABEL:
             metrics = pipeline.classify(method, *FROZEN)

@@ -44,6 +44,7 @@ class Attempts:
         return objective(settings)
 
 
+@pytest.mark.slow
 def test_draws_come_from_the_search_space_and_get_better(tmp_path):
     attempts = Attempts()
     trials = search(config(n_trials=25), tmp_path / "a.sqlite", attempts)

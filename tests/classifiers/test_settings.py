@@ -94,7 +94,7 @@ def test_the_recommender_does_not_define_a_run_without_cf(shared_pipeline):
         ("distill_lambda=2", "distill_lambda should be in"),
         ("batch_size=1", r"batch_size should be in \[2, inf\), but is 1"),
         ("epochs=0", "epochs should be in"),
-        ("method.vectors=other", r"method\.vectors should be one of cf, image_prior, shuffled, random, but is 'other'"),
+        ("method.vectors=other", r"method\.vectors should be one of cf, shuffled, random, but is 'other'"),
         ("loss.distance=l3", r"loss\.distance should be one of paper, squared, but is 'l3'"),
         ("loss.class_weighting=x", r"loss\.class_weighting should be one of"),
         ("method.phases=[]", r"method\.phases should hold at least one phase"),

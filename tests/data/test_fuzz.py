@@ -141,6 +141,7 @@ def test_damaged_tables(tmp_path, which, changes):
     check_contract(cfg)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # pyarrow prints such a row
 @FUZZ
 @given(st.sampled_from(["amazon", "dat", "csv", "pinterest", "tabular"]), st.binary(max_size=200), st.booleans())

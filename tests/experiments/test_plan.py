@@ -34,9 +34,24 @@ def test_controls_need_a_cf2label_of_their_own_vectors_and_a_teacher():
     assert summary("methods=[cf_distill,distill_shuffled,pseudo_label]") == [
         ("CF models", ("vae",)),
         ("CF2Label", ("cf2label",)),
-        ("CF2Label, shuffled vectors", ("cf2label",)),
+        ("CF2Label, vectors=shuffled", ("cf2label",)),
         ("image_only, for soft labels", ("image_only",)),
         ("methods", ("cf_distill", "distill_shuffled", "pseudo_label")),
+    ]
+
+
+def test_the_image_as_prior_has_a_cf2label_of_its_own_and_so_has_its_control():
+    steps = steps_of("experiment=study", "methods=[cf_distill,distill_prior,prior_shuffled]")[1:-1]
+    assert [step.title for step in steps] == [
+        "CF2Label",
+        "CF2Label, prior_users=300",
+        "CF2Label, vectors=shuffled, prior_users=300",
+    ]
+    methods = [step.cells[0].config.method for step in steps]
+    assert [(method.vectors, method.prior_users) for method in methods] == [
+        ("cf", None),
+        ("cf", 300),
+        ("shuffled", 300),
     ]
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from src.artifacts import CONFIDENCE_FILE, ItemConfidence
 from src.classifiers.losses import positive_weights
 from src.classifiers.runs import cf2label_run
-from src.classifiers.settings import LEARNED_VECTORS, requirements
+from src.classifiers.settings import requirements
 from src.classifiers.targets.confidence import bounded_confidence
 from src.classifiers.targets.soft_labels import soft_targets
 from src.classifiers.targets.vectors import train_vectors
@@ -147,8 +147,7 @@ def _cf_targets(
         mean, deviation = target[vectors.present].mean(0), np.maximum(target[vectors.present].std(0), 1e-6)
         target = np.where(vectors.present[:, None], (target - mean) / deviation, 0)
     scale = torch.from_numpy(np.stack([mean, deviation]).astype(np.float32))
-    learned = cfg.method.vectors in LEARNED_VECTORS
-    return np.ascontiguousarray(target, dtype=np.float32), scale if learned else None
+    return np.ascontiguousarray(target, dtype=np.float32), scale if cfg.method.vectors == "cf" else None
 
 
 def _confidence(

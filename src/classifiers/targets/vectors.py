@@ -7,7 +7,6 @@ import torch
 from src.classifiers.models.evaluation_batches import average
 from src.classifiers.models.features import FrozenFeatures
 from src.classifiers.runs import features_run, vectors_run
-from src.classifiers.settings import IMAGE_PRIOR
 from src.classifiers.targets.image_prior import with_image_prior
 from src.config.stages import HELD_OUT_INTERACTIONS, ClassifierTrainingConfig
 from src.data.folds import TRAIN, FoldData
@@ -16,17 +15,17 @@ from src.recommenders.vectors import CFVectors, load_vectors
 
 
 def train_vectors(cfg: ClassifierTrainingConfig, fold: FoldData) -> CFVectors:
-    """CF vectors of the n train items, of the kind ``method.vectors``.
+    """CF vectors of the n train items, of the kind ``method.vectors``, with the image as prior if the method has one.
 
     Raises:
         ArtifactError: The CF vectors are missing (the message has the command that makes them) or do not fit.
     """
-    run, items, kind = vectors_run(cfg, fold), fold.split(TRAIN), cfg.method.vectors
-    may_leak = HELD_OUT_INTERACTIONS in cfg.leaks
-    if kind != IMAGE_PRIOR:
-        return load_vectors(run, fold, items, kind=kind, seed=cfg.seed, may_leak=may_leak)
-    cf, groups = load_vectors(run, fold, items, may_leak=may_leak), items["image_group"].to_numpy()
-    return with_image_prior(cf, item_features(cfg, fold, items), groups, cfg.method.prior_users)
+    run, items, may_leak = vectors_run(cfg, fold), fold.split(TRAIN), HELD_OUT_INTERACTIONS in cfg.leaks
+    vectors = load_vectors(run, fold, items, kind=cfg.method.vectors, seed=cfg.seed, may_leak=may_leak)
+    if cfg.method.prior_users is None:
+        return vectors
+    groups = items["image_group"].to_numpy()
+    return with_image_prior(vectors, item_features(cfg, fold, items), groups, cfg.method.prior_users)
 
 
 def item_features(cfg: ClassifierTrainingConfig, fold: FoldData, items: pd.DataFrame) -> np.ndarray:

@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 _METHOD_ORDER = (
     *("image_only", "sequential", "contrastive", "mtl_uniform", "mtl_interaction", "mtl_loss"),
     *("cf_distill", "distill_prior", "distill_both", "mtl_distill"),
-    *("mtl_shuffled", "mtl_random", "distill_shuffled", "pseudo_label"),
+    *("mtl_shuffled", "mtl_random", "distill_shuffled", "prior_shuffled", "pseudo_label"),
 )
 
 

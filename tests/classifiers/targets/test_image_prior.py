@@ -82,8 +82,8 @@ def test_a_run_of_such_vectors_has_a_name_and_a_cf2label_of_its_own(pipeline):
 
     plain, prior = run("method=cf_distill"), run("method=distill_prior")
     assert plain.directory != prior.directory != run("method=distill_prior", "method.prior_users=30").directory
-    assert "method.vectors=image_prior" in prior.command
-    pipeline.run("train_classifier", "method=cf2label", "method.vectors=image_prior", "label_ratio=0.4")
+    assert "method.prior_users=300" in prior.command
+    pipeline.run("train_classifier", "method=cf2label", "method.prior_users=300", "label_ratio=0.4")
     metrics = pipeline.run("train_classifier", "method=distill_prior", "label_ratio=0.4")
     assert prior.finished
     assert prior.metrics()["n_without_vector"] == 0

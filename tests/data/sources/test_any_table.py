@@ -194,6 +194,7 @@ def check(folder, case):
 ANY = settings(max_examples=40, suppress_health_check=list(HealthCheck), deadline=None)
 
 
+@pytest.mark.slow
 @ANY
 @given(tables())
 def test_any_table_is_read_exactly(tmp_path, case):
