@@ -26,12 +26,10 @@ FORKS.set_forkserver_preload(
             "src.recommenders.vae.training",
             "src.data.preparation.build",
             "src.deployment.export",
-            "src.deployment.fusion",
         ),
     ]
 )
 VARYING = ("wall_clock_s", "peak_memory_mb")
-LEAKY = "leaks=[held_out_interactions]"
 
 
 class Deadly:
@@ -91,14 +89,9 @@ def contents(outputs):
         ((), "train_classifier", ("method=mtl_loss", "label_ratio=0.4")),
         ((("train_classifier", "method=image_only"),), "predict_testset", ()),
         ((("train_classifier", "method=image_only"), ("predict_testset",)), "evaluate_methods", ("figures=false",)),
-        (
-            (("train_recommender", LEAKY), ("train_classifier", "method=image_only")),
-            "predict_testset",
-            ("fusion=true",),
-        ),
         ((("train_classifier", "method=image_only"),), "use_model", ("export=safetensors",)),
     ],
-    ids=["prepare", "recommender", "cf2label", "mtl_loss", "predict", "evaluate", "fusion", "export"],
+    ids=["prepare", "recommender", "cf2label", "mtl_loss", "predict", "evaluate", "export"],
 )
 def test_the_same_command_ends_as_if_never_killed(pipeline, tmp_path, before, stage, overrides):
     settings = [value for value in pipeline.overrides("train_recommender") if value.startswith("recommender.")]

@@ -138,9 +138,8 @@ class PredictConfig(StageConfig):
     trainer: TrainerConfig = option(TrainerConfig, "where it runs")
     study: str = option(MAIN_STUDY, "whose runs predict")
     batch_size: int = option(256, "images at a time", within="[1, inf)")
-    fusion: bool = option(False, "predict from the items' images and interactions together")
     cold_start: bool = option(False, "also rank the test items for users by the CF vectors that runs predict")
-    recommender: Any = option(MISSING, "with fusion or cold_start, the CF model")
+    recommender: Any = option(MISSING, "with cold_start, the CF model")
     recommender_seed: int = option(0, "of the CF model", within="[0, inf)")
     force: bool = option(False, "predict again")
 

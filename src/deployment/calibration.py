@@ -67,7 +67,7 @@ def calibration_of(run: FinishedRun, batch_size: int) -> Calibration:
     path = run.directory / CALIBRATION_FILE
     if path.is_file():
         return Calibration.load(path)
-    _, scores, targets = score_validation(run, batch_size)
+    scores, targets = _score_validation(run, batch_size)
     calibration = fit_calibration(run.fold.label_names, scores, targets)
     both = (scores, calibration.probabilities(scores))
     before, after = (expected_calibration_error(values, targets) for values in both)
@@ -76,8 +76,8 @@ def calibration_of(run: FinishedRun, batch_size: int) -> Calibration:
     return calibration
 
 
-def score_validation(run: FinishedRun, batch_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Ids [n] of the labelled validation items, the run's scores of them [n, N], and their targets [n, N].
+def _score_validation(run: FinishedRun, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """A run's scores of the labelled validation items, [n, N], and their targets, [n, N].
 
     Raises:
         ArtifactError: There is no such item.
@@ -90,7 +90,7 @@ def score_validation(run: FinishedRun, batch_size: int) -> tuple[np.ndarray, np.
         )
     item_id = items["item_id"].to_numpy()
     scores = run.score(item_id, ImageStore.open(run.fold.images_dir), batch_size)
-    return item_id, scores, run.fold.targets(items)
+    return scores, run.fold.targets(items)
 
 
 def fit_calibration(labels: list[str], scores: np.ndarray, targets: np.ndarray) -> Calibration:
@@ -103,9 +103,9 @@ def fit_calibration(labels: list[str], scores: np.ndarray, targets: np.ndarray) 
 
     Source: Platt (1999), with one slope for all classes and the biases pulled towards their mean.
     """
-    slopes, bias = fit_logistic(log_odds(scores)[None], targets)
+    slope, bias = _fit_logistic(log_odds(scores), targets)
     few = targets.sum(axis=0) < MIN_POSITIVES
-    calibration = Calibration(np.array(labels), slopes[0], bias, np.zeros(len(labels)), few.sum())
+    calibration = Calibration(np.array(labels), slope, bias, np.zeros(len(labels)), few.sum())
     probabilities = calibration.probabilities(scores)
     thresholds = np.full(len(labels), _best_threshold(targets.ravel(), probabilities.ravel()))
     for n in np.flatnonzero(~few):
@@ -113,28 +113,27 @@ def fit_calibration(labels: list[str], scores: np.ndarray, targets: np.ndarray) 
     return replace(calibration, thresholds=thresholds)
 
 
-def fit_logistic(logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Maximum likelihood of probability = sigmoid(sum of slope * logit over sources + bias).
+def _fit_logistic(logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Maximum likelihood of probability = sigmoid(slope * logit + bias).
 
     Returns:
-        Of ``logits`` [K, n, N] a positive slope for each source, [K], shared by all classes, and a bias for each class,
-        [N], pulled towards the mean bias.
+        A positive slope [] for all classes, and a bias for each class, [N], pulled towards the mean bias.
     """
-    targets, n_sources = targets.astype(np.float64), len(logits)
+    targets = targets.astype(np.float64)
 
     def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        slopes, bias = parameters[:n_sources], parameters[n_sources:]
-        values = np.tensordot(slopes, logits, axes=1) + bias
+        slope, bias = parameters[0], parameters[1:]
+        values = slope * logits + bias
         away = bias - bias.mean()
         nll = np.logaddexp(0, values).sum() - (targets * values).sum()
         error = expit(values) - targets
-        gradient = np.concatenate([(logits * error).sum(axis=(1, 2)), error.sum(axis=0) + PULL * away])
+        gradient = np.concatenate([[(logits * error).sum()], error.sum(axis=0) + PULL * away])
         return nll + PULL / 2 * (away**2).sum(), gradient
 
-    start = np.concatenate([np.full(n_sources, 1 / n_sources), np.zeros(targets.shape[1])])
-    bounds = [(1e-3, None)] * n_sources + [(None, None)] * targets.shape[1]
+    n_classes = targets.shape[1]
+    start, bounds = np.array([1.0, *np.zeros(n_classes)]), [(1e-3, None)] + [(None, None)] * n_classes
     fitted = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
-    return fitted[:n_sources], fitted[n_sources:]
+    return fitted[0], fitted[1:]
 
 
 def expected_calibration_error(probabilities: np.ndarray, targets: np.ndarray, n_bins: int = 15) -> float:

@@ -8,16 +8,12 @@ from src.machine import keep_freed_memory
 
 
 def predict(cfg: PredictConfig) -> dict[str, Any]:
-    """Predict the test set of a study's finished runs, with ``fusion`` or ``cold_start`` also what these measure."""
+    """Predict the test set of a study's finished runs, with ``cold_start`` also what that measures."""
     keep_freed_memory()
     if cfg.cold_start:
         from src.deployment.cold_start import measure_cold_start
 
         return measure_cold_start(cfg)
-    if cfg.fusion:
-        from src.deployment.fusion import predict_fusion
-
-        return predict_fusion(cfg)
     from src.classifiers.predict import predict_testset
 
     return predict_testset(cfg)
