@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 # Order of rows: the paper's Table 5, what goes beyond it, then controls; others follow by name.
 _METHOD_ORDER = (
     *("image_only", "sequential", "contrastive", "mtl_uniform", "mtl_interaction", "mtl_loss"),
-    *("cf_distill", "distill_prior", "distill_both", "mtl_distill"),
+    *("cf_distill", "distill_prior", "distill_both"),
     *("mtl_shuffled", "mtl_random", "distill_shuffled", "prior_shuffled", "pseudo_label"),
 )
 

@@ -18,7 +18,7 @@ from tests.pipeline import slow_but
 
 METHODS = (
     *("image_only", "sequential", "contrastive", "mtl_uniform", "mtl_interaction", "mtl_loss"),
-    *("cf_distill", "mtl_distill", "mtl_random"),
+    *("cf_distill", "mtl_random"),
 )
 
 FAST = ("image_only", "sequential", "mtl_loss", "cf_distill")
