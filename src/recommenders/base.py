@@ -1,25 +1,19 @@
 """The one interface all CF models share."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
+import numpy as np
 from omegaconf import MISSING
+from scipy import sparse
 
+from src.artifacts import ItemVectors
 from src.config.classifiers import SearchConfig, TrainerConfig
 from src.config.setting import option, setting
 from src.config.stages import RecommenderTrainingConfig
+from src.data.folds import FoldData
 from src.errors import ConfigError
-
-if TYPE_CHECKING:  # --help needs none of them
-    from collections.abc import Sequence
-
-    import numpy as np
-    from scipy import sparse
-
-    from src.artifacts import ItemVectors
-    from src.data.folds import FoldData
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,17 @@
 """Any Cornac model with item vectors, by class name and parameters; BPR by settings of its own."""
 
-from __future__ import annotations
-
 import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from src.config.classifiers import TrainerConfig
 from src.config.setting import setting
 from src.config.store import schema
 from src.errors import ConfigError
 from src.recommenders.base import Factors, Recommender, RecommenderConfig
-
-if TYPE_CHECKING:
-    from scipy import sparse
 
 WORKING_MODELS = ("BPR", "WBPR", "HPF", "NMF", "PMF", "MF")
 """Models known to give item vectors from interactions alone, without a further package."""
@@ -30,7 +26,7 @@ class CornacConfig(RecommenderConfig):
     model: str = setting("WBPR", "name of Cornac's class")
     params: dict[str, Any] = setting({}, "parameters of the class")
 
-    def build(self, trainer: TrainerConfig, item_id: np.ndarray | None = None) -> CornacRecommender:
+    def build(self, trainer: TrainerConfig, item_id: np.ndarray | None = None) -> Recommender:
         """The model."""
         return CornacRecommender(self)
 
@@ -45,7 +41,7 @@ class BPRConfig(RecommenderConfig):
     regularization: float = setting(0.03, "L2", within="[0, inf)")
     max_iter: int = setting(200, "passes over the interactions", within="[1, inf)")
 
-    def build(self, trainer: TrainerConfig, item_id: np.ndarray | None = None) -> CornacRecommender:
+    def build(self, trainer: TrainerConfig, item_id: np.ndarray | None = None) -> Recommender:
         """The model, in Cornac's terms."""
         params = {"learning_rate": self.lr, "lambda_reg": self.regularization, "max_iter": self.max_iter}
         return CornacRecommender(CornacConfig(n_factors=self.n_factors, model="BPR", params=params))

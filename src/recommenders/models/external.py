@@ -1,7 +1,5 @@
 """Item vectors of one's own, made elsewhere: read from a file and matched by id instead of fitted."""
 
-from __future__ import annotations
-
 import logging
 from dataclasses import dataclass
 from pathlib import Path

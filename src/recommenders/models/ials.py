@@ -1,18 +1,14 @@
 """Implicit-feedback matrix factorisation by alternating least squares, by the package ``implicit``."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
 
 from src.config.classifiers import TrainerConfig
 from src.config.setting import setting
 from src.config.store import schema
 from src.recommenders.base import Factors, Recommender, RecommenderConfig
-
-if TYPE_CHECKING:
-    import numpy as np
-    from scipy import sparse
 
 
 @schema("recommender", "ials")
@@ -25,7 +21,7 @@ class IALSConfig(RecommenderConfig):
     regularization: float = setting(100.0, "L2", within="[0, inf)")
     max_iter: int = setting(15, "alternations", within="[1, inf)")
 
-    def build(self, trainer: TrainerConfig, item_id: np.ndarray | None = None) -> IALS:
+    def build(self, trainer: TrainerConfig, item_id: np.ndarray | None = None) -> Recommender:
         """The model."""
         return IALS(self)
 

@@ -1,12 +1,11 @@
 """Several CF models as one: each may have information on an item that another lacks."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from src.config.classifiers import TrainerConfig
 from src.config.setting import setting
@@ -15,9 +14,6 @@ from src.config.store import schema
 from src.errors import ConfigError
 from src.randomness import derive_seed
 from src.recommenders.base import Factors, Recommender, RecommenderConfig
-
-if TYPE_CHECKING:
-    from scipy import sparse
 
 
 @schema("recommender", "joint")
@@ -33,7 +29,7 @@ class JointConfig(RecommenderConfig):
         of_part = {name: part.inputs(cfg) for name, part in self.parts.items()}
         return {f"{name}.{kind}": value for name, inputs in of_part.items() for kind, value in inputs.items()}
 
-    def build(self, trainer: TrainerConfig, item_id: np.ndarray | None = None) -> JointRecommender:
+    def build(self, trainer: TrainerConfig, item_id: np.ndarray | None = None) -> Recommender:
         """The model; raises ``ConfigError`` without two parts that have vectors."""
         fitting = [name for name, part in self.parts.items() if part.has_vectors]
         if len(fitting) < 2 or len(fitting) < len(self.parts):

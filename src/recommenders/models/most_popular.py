@@ -1,18 +1,16 @@
 """The non-personalised recommender: every user gets the items with the most users."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
+
+import numpy as np
+from scipy import sparse
 
 from src.config.classifiers import TrainerConfig
 from src.config.setting import setting
 from src.config.store import schema
 from src.recommenders.base import Recommender, RecommenderConfig
-
-if TYPE_CHECKING:
-    import numpy as np
-    from scipy import sparse
+from src.recommenders.interactions import count_users
 
 
 @schema("recommender", "most_popular")
@@ -24,7 +22,7 @@ class MostPopularConfig(RecommenderConfig):
 
     name: str = setting("most_popular", "shown in tables and directory names")
 
-    def build(self, trainer: TrainerConfig, item_id: np.ndarray | None = None) -> MostPopular:
+    def build(self, trainer: TrainerConfig, item_id: np.ndarray | None = None) -> Recommender:
         """The model."""
         return MostPopular()
 
@@ -34,8 +32,6 @@ class MostPopular(Recommender):
 
     def fit(self, matrix: sparse.csr_matrix, seed: int) -> None:
         """Count the users of each item of ``matrix``, [n_users, n_items]; nothing is random."""
-        from src.recommenders.interactions import count_users
-
         self._score = count_users(matrix).astype("float32")
 
     def user_scores(self, users: np.ndarray) -> np.ndarray:

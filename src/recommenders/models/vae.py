@@ -1,11 +1,11 @@
 """The variational autoencoder as a CF model: its settings, and the fitted network behind the common interface."""
 
-from __future__ import annotations
-
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
 
 from src.artifacts import MANIFEST_FILE, VECTORS_FILE, ItemVectors
 from src.config.classifiers import TrainerConfig
@@ -15,11 +15,8 @@ from src.config.store import schema
 from src.errors import ConfigError
 from src.files import load_json, sha256_of_file
 from src.recommenders.base import Factors, Recommender
+from src.recommenders.interactions import rows_of
 from src.recommenders.vae.settings import VAESettings
-
-if TYPE_CHECKING:
-    import numpy as np
-    from scipy import sparse
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +41,7 @@ class VAEConfig(VAESettings):
             raise ConfigError(f"recommender.init should be a run with {wanted}, but {self.init} is one with {there}.")
         return {"init": sha256_of_file(Path(self.init) / VECTORS_FILE)}
 
-    def build(self, trainer: TrainerConfig, item_id: np.ndarray | None = None) -> VAERecommender:
+    def build(self, trainer: TrainerConfig, item_id: np.ndarray | None = None) -> Recommender:
         """The model."""
         return VAERecommender(self, trainer, item_id)
 
@@ -67,8 +64,6 @@ class VAERecommender(Recommender):
         """The columns of items that keep their vectors, [k], and these."""
         if self.cfg.init is None or self._item_id is None:
             return None
-        import numpy as np
-
         stored = ItemVectors.load(Path(self.cfg.init) / VECTORS_FILE)
         _, columns, rows = np.intersect1d(self._item_id, stored.item_id, return_indices=True)
         logger.info("%d of %d items keep their vectors.", len(columns), len(self._item_id))
@@ -77,8 +72,6 @@ class VAERecommender(Recommender):
     def user_scores(self, users: np.ndarray) -> np.ndarray:
         """Logits of all items for the given users, [b, n_items], from the mean of their latent distribution."""
         import torch
-
-        from src.recommenders.interactions import rows_of
 
         items, offsets = rows_of(self._matrix, users)
         return self._vae.logits(torch.from_numpy(items), torch.from_numpy(offsets)).numpy()

@@ -1,18 +1,14 @@
 """Cornac's variational autoencoder, the paper's, to compare ours with; dense, so for small data alone."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
 
 from src.config.classifiers import TrainerConfig
 from src.config.setting import setting
 from src.config.store import schema
 from src.recommenders.base import Factors, Recommender, RecommenderConfig
-
-if TYPE_CHECKING:
-    import numpy as np
-    from scipy import sparse
 
 
 @schema("recommender", "vaecf")
@@ -27,7 +23,7 @@ class VAECFConfig(RecommenderConfig):
     batch_size: int = setting(1024, "users a step", within="[1, inf)")
     n_epochs: int = setting(100, "passes over the users", within="[1, inf)")
 
-    def build(self, trainer: TrainerConfig, item_id: np.ndarray | None = None) -> VAECF:
+    def build(self, trainer: TrainerConfig, item_id: np.ndarray | None = None) -> Recommender:
         """The model."""
         return VAECF(self)
 
