@@ -63,8 +63,8 @@ def write_outputs(
                     )
                     (dataset_dir / run).mkdir(parents=True)
                     predictions.save(dataset_dir / run / "predictions.npz")
-                    curve = "".join(f"{e},,{0.1 + 0.05 * e}\n{e},{1 / (1 + e)},\n" for e in range(4))
-                    (dataset_dir / run / "metrics.csv").write_text("epoch,train/loss,val/mAP\n" + curve)
+                    curve = "".join(f"{e},{0.1 + 0.05 * e},{1 / (1 + e)}\n" for e in range(4))
+                    (dataset_dir / run / "metrics.csv").write_text("epoch,val/mAP,val/loss\n" + curve)
                     runs.append(describe_run(run, method, ratio, fold, seed))
     save_yaml(dataset_dir / "results.yaml", {"runs": runs})
     return runs

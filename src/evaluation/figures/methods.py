@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from src.errors import ArtifactError
 from src.evaluation.statistics.comparison import MethodResult
+from src.files import load
 from src.plotting import COLOURS, STYLE, WIDTH, save_figure
 
 # Markers differ too, for print in grey.
@@ -46,21 +46,12 @@ def plot_learning_curves(
 
     ``curves`` has the curves of each method's runs, as ``load_curves`` gives them.
     """
-    available = {column for runs in curves.values() for run in runs for column in run.columns}
-    labels = {"val/mAP": "validation mAP", "val/loss": "validation loss", "train/loss": "training loss"}
-    if "val/loss" in available:  # the same loss for every method
-        del labels["train/loss"]
-    shown = {column: label for column, label in labels.items() if column in available}
-    if not shown:
-        return
-    with new_figure(1.45 * len(shown) + 0.5, stem, title, curves) as figure:
-        panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
-        for axes, (column, label) in zip(panels, shown.items(), strict=True):
+    with new_figure(3.4, stem, title, curves) as figure:
+        panels = figure.subplots(2, 1, sharex=True)
+        shown = ("val/mAP", "validation mAP"), ("val/loss", "validation loss")
+        for axes, (column, label) in zip(panels, shown, strict=True):
             for name, style in line_styles(list(curves), baseline).items():
-                runs = [run[column].dropna() for run in curves[name] if column in run]
-                table = pd.concat(runs, axis=1) if runs else pd.DataFrame()
-                if table.empty:
-                    continue
+                table = pd.concat([run[column] for run in curves[name]], axis=1)
                 axes.plot(table.index, table.mean(axis=1), **style | {"marker": ""}, label=name)
                 if table.shape[1] > 1:
                     low, high = table.min(axis=1), table.max(axis=1)
@@ -72,18 +63,8 @@ def plot_learning_curves(
 
 
 def load_curves(path: Path) -> pd.DataFrame:
-    """Read a run's ``metrics.csv`` as one row an epoch; training and validation may be logged in rows of their own.
-
-    Raises:
-        ArtifactError: The file has no column ``epoch``.
-    """
-    table = pd.read_csv(path)
-    if "epoch" not in table:
-        raise ArtifactError(
-            f"{path} should have a column epoch, but has {list(table.columns)}; train its run again with force=true, "
-            "or evaluate with figures=false."
-        )
-    return table.groupby("epoch").first()
+    """Read a run's ``metrics.csv``, one row an epoch; raises ``ArtifactError`` where it is damaged."""
+    return load(path, lambda: pd.read_csv(path, index_col="epoch"))
 
 
 def _draw_methods(axes: Axes, rows: Sequence[MethodResult], baseline: str) -> None:

@@ -151,10 +151,8 @@ def _save_figures(
     baseline, stems = study.cfg.baseline, []
 
     def draw(plot: Callable[..., None], name: str, about: str, *data: object) -> None:
-        stem = study.folder / name
-        plot(*data, baseline, stem, f"{study.dataset_dir.name}, {about}")
-        if (study.folder / f"{name}.png").is_file():
-            stems.append(stem)
+        stems.append(study.folder / name)
+        plot(*data, baseline, stems[-1], f"{study.dataset_dir.name}, {about}")
 
     for setting, rows in results.items():
         methods = study.grouped[setting]
