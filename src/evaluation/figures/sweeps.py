@@ -57,7 +57,7 @@ def plot_labels_saved(saved: Sequence[LabelsSaved], baseline: str, stem: Path, t
     """
     lines: dict[str, list[Point]] = defaultdict(list)
     for entry in saved:
-        lines[entry.method].append((entry.label_ratio, entry.equals, entry.low, entry.high))
+        lines[entry.method].append((entry.label_ratio, entry.equals, entry.equals_low, entry.equals_high))
     ratios = sorted({entry.label_ratio for entry in saved})
     with new_figure(2.8, stem, title, lines) as figure:
         axes = figure.subplots()

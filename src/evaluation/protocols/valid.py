@@ -26,11 +26,10 @@ from src.evaluation.report.page import PAGE, Evaluated, PageSetting, describe_da
 from src.evaluation.report.verdict import gain, plot_classes, plot_ratio, verdict
 from src.evaluation.statistics.comparison import MethodResult, compare_methods
 from src.evaluation.statistics.equivalence import MARGIN
-from src.evaluation.statistics.labels_saved import LabelsSaved, labels_saved
+from src.evaluation.statistics.labels_saved import NOTE as LABELS_SAVED_NOTE
+from src.evaluation.statistics.labels_saved import LabelsSaved, labels_saved, labels_saved_columns
 from src.evaluation.statistics.slices import NOTE, compare_slices, load_counts, slice_columns
 from src.evaluation.tables.format import Row, build_row, columns_of, dataset_title, save_tables, to_csv
-from src.evaluation.tables.labels_saved import NOTE as LABELS_SAVED_NOTE
-from src.evaluation.tables.labels_saved import labels_saved_columns, labels_saved_rows
 from src.files import save_text
 
 
@@ -79,7 +78,7 @@ def evaluate_classes(study: StudyRuns) -> Evaluated:
     page = describe_dataset(dataset_dir, stems, shown, thumbnails, [table for _, table in tables_saved], dots)
     save_page(folder / PAGE, f"{dataset_title(dataset_dir)}, study {cfg.study}", [page])
     how = ("baseline", "n_resamples", "n_permutations", "confidence_level", "seed")
-    labels = {network.network: labels_saved_rows(entries) for network, entries in saved.items()}
+    labels = {network.network: [entry._asdict() for entry in entries] for network, entries in saved.items()}
     numbers = {**{name: getattr(cfg, name) for name in how}, "settings": settings, "labels_saved": labels}
     return Evaluated(numbers, "\n".join(texts), page)
 
@@ -136,7 +135,7 @@ def _save_labels_saved(
     """Write the table of each backbone and image size; returns its text, and what the page shows of it."""
     written = []
     for network, entries in saved.items():
-        rows, columns = labels_saved_rows(entries), labels_saved_columns(study.cfg.confidence_level)
+        rows, columns = [entry._asdict() for entry in entries], labels_saved_columns(study.cfg.confidence_level)
         note = LABELS_SAVED_NOTE.format(baseline=study.cfg.baseline)
         stem, caption = study.folder / f"labels_saved_{network.network_slug}", f"labels saved, {network.network}"
         text = save_tables(stem, f"{dataset_title(study.dataset_dir)}: {caption}", [note], rows, [columns])

@@ -2,31 +2,39 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from src.evaluation.statistics.comparison import MethodResult
+from src.evaluation.tables.format import Column, number, span
 
 logger = logging.getLogger(__name__)
 
+NOTE = (
+    "Equals: label ratio at which {baseline} has the same mAP, on its curve over this table's label ratios, linear in "
+    "their logarithm; times: that ratio over the method's. A value on the first or last ratio may lie beyond it. "
+    "Interval: bootstrap over image groups, the same draws for the method and the curve."
+)
 
-@dataclass(frozen=True)
-class LabelsSaved:
+
+class LabelsSaved(NamedTuple):
     """What a method's labels are worth, in labels of the baseline.
 
     Attributes:
         method: Name of the method's row.
         label_ratio: Share of labels that the method has.
-        equals: Label ratio at which the baseline has the same mAP, with its interval from ``low`` to ``high``. The
-            measured label ratios bound all three: an end that lies on a bound may lie beyond it.
+        equals: Label ratio at which the baseline has the same mAP, with its interval from ``equals_low`` to
+            ``equals_high``. The measured label ratios bound all three: an end that lies on a bound may lie beyond it.
+        times: ``equals`` over ``label_ratio``.
     """
 
     method: str
     label_ratio: float
     equals: float
-    low: float
-    high: float
+    equals_low: float
+    equals_high: float
+    times: float
 
 
 def labels_saved(
@@ -63,8 +71,20 @@ def labels_saved(
                 continue
             reached = np.array([_reached(*pair, np.log(ratios)) for pair in zip(row.resampled, curves, strict=True)])
             low, high = np.nanquantile(reached[1:], [tail, 1 - tail])
-            saved.append(LabelsSaved(row.name, ratio, *np.exp([reached[0], low, high]).tolist()))
+            equals, low, high = np.exp([reached[0], low, high]).tolist()
+            saved.append(LabelsSaved(row.name, ratio, equals, low, high, equals / ratio))
     return saved
+
+
+def labels_saved_columns(level: float) -> list[Column]:
+    """The printed columns."""
+    return [
+        Column("method", lambda row: str(row["method"]), numeric=False),
+        Column("label ratio", lambda row: f"{row['label_ratio']:g}"),
+        Column("equals", lambda row: number(row["equals"])),
+        Column(f"{100 * level:g} % interval", lambda row: span(row["equals_low"], row["equals_high"]), below=True),
+        Column("times", lambda row: number(row["times"], digits=1)),
+    ]
 
 
 def _reached(value: float, curve: np.ndarray, place: np.ndarray) -> float:

@@ -76,7 +76,7 @@ def test_improvements_are_percent_of_the_baseline(drawn, tmp_path):
 
 
 def test_labels_saved_stand_at_their_ratio_with_intervals(drawn, tmp_path):
-    saved = [LabelsSaved("cf_distill", ratio, 2 * ratio, ratio, 3 * ratio) for ratio in (0.1, 0.2)]
+    saved = [LabelsSaved("cf_distill", ratio, 2 * ratio, ratio, 3 * ratio, 2.0) for ratio in (0.1, 0.2)]
     plot_labels_saved(saved, "image_only", tmp_path / "figure", "emoji")
     assert drawn == {"cf_distill": [pytest.approx([r, 2 * r, r, 3 * r]) for r in (0.1, 0.2)]}
     assert (tmp_path / "figure.pdf").is_file()

@@ -32,7 +32,7 @@ def test_the_ratio_is_interpolated_in_the_logarithm():
     (saved,) = labels_saved(curve(rising, constant(0.15)), "image_only", 0.95)
     assert (saved.method, saved.label_ratio) == ("cf_distill", 0.1)
     assert saved.equals == pytest.approx(np.sqrt(0.1 * 0.2))
-    assert (saved.low, saved.high) == pytest.approx((saved.equals, saved.equals))
+    assert (saved.equals_low, saved.equals_high) == pytest.approx((saved.equals, saved.equals))
 
 
 @pytest.mark.parametrize(("value", "expected"), [(0.9, 1.0), (0.01, 0.1), (0.2, 0.2)])
@@ -49,7 +49,7 @@ def test_where_the_curve_falls_or_is_flat_the_fewest_labels_count():
 def test_undefined_replicates_are_left_out():
     rising = [[value, value, value, value, np.nan] for value in (0.1, 0.2, 0.3, 0.4)]
     (saved,) = labels_saved(curve(rising, [0.2, 0.2, 0.2, np.nan, 0.2]), "image_only", 0.95)
-    assert (saved.low, saved.high) == pytest.approx((0.2, 0.2))
+    assert (saved.equals_low, saved.equals_high) == pytest.approx((0.2, 0.2))
 
 
 def test_one_ratio_or_other_runs_give_nothing(caplog):
@@ -84,6 +84,6 @@ def test_the_interval_covers_the_truth():
     intervals = [
         labels_saved(simulate(np.random.default_rng(seed), 400, 300), "image_only", 0.95)[0] for seed in range(1, 301)
     ]
-    covered = np.mean([saved.low <= truth <= saved.high for saved in intervals])
+    covered = np.mean([saved.equals_low <= truth <= saved.equals_high for saved in intervals])
     assert 0.91 <= covered <= 0.985
-    assert np.median([saved.high / saved.low for saved in intervals]) < 3
+    assert np.median([saved.equals_high / saved.equals_low for saved in intervals]) < 3
