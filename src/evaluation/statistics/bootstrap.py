@@ -44,9 +44,6 @@ def paired_bootstrap(
     Returns:
         Mean difference candidate - baseline and its interval, see ``estimate``.
 
-    Raises:
-        ValueError: ``n_resamples`` < 2 or predictions that no mAP is defined for.
-
     Source: Efron & Tibshirani (1993), ch. 13.
     """
     differences = []
@@ -74,8 +71,6 @@ def resample_map(
     Returns:
         (1 + n_resamples,): the observed value, then the replicates; NaN where one holds no positive label.
     """
-    if n_resamples < 2:
-        raise ValueError(f"Expected n_resamples of at least 2, but got {n_resamples}; 10000 is the default.")
     compute = PresortedScores(targets, scores).mean_average_precision
     observed = [np.ones((1, len(targets)), dtype=np.int64)]
     draws = draw_group_counts(image_group, n_resamples, np.random.default_rng(seed))
@@ -93,10 +88,8 @@ def estimate(resampled: np.ndarray, confidence_level: float, lowest: float = -1.
     for mAP) and at 1.
 
     Raises:
-        ValueError: The level is not between 0 and 1, or hardly any replicate is defined.
+        ValueError: Hardly any replicate is defined.
     """
-    if not 0 < confidence_level < 1:
-        raise ValueError(f"Expected a confidence_level between 0 and 1, but got {confidence_level}; 0.95 is usual.")
     observed, replicates = float(resampled[0]), resampled[1:]
     defined = replicates[np.isfinite(replicates)]
     if len(defined) < 2 or not np.isfinite(observed):

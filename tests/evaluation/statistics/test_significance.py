@@ -89,11 +89,6 @@ def test_thousands_of_groups_do_not_overflow():
     assert paired_randomization_test([fold], rng=np.random.default_rng(0), n_permutations=19) == 1 / 20
 
 
-def test_no_permutation_is_refused():
-    with pytest.raises(ValueError, match="n_permutations of at least 1, but got 0"):
-        paired_randomization_test([_tiny_fold(0, 3)], rng=np.random.default_rng(0), n_permutations=0)
-
-
 def test_nadeau_bengio_by_hand():
     # fold means 1, 2, 3: mean 2, variance 1; t = 2 / sqrt(1 * (1/3 + 3/14))
     result = corrected_t_test([[0.5, 1.5], [2.0], [3.0]], test_train_ratio=3 / 14)
