@@ -25,9 +25,9 @@ from src.evaluation.report.examples import Picture, Thumbnails, differing_pictur
 from src.evaluation.report.page import PAGE, Evaluated, PageSetting, describe_dataset, rendered_table, save_page
 from src.evaluation.report.verdict import gain, plot_classes, plot_ratio, verdict
 from src.evaluation.statistics.comparison import MethodResult, compare_methods
-from src.evaluation.statistics.equivalence import MARGIN
 from src.evaluation.statistics.labels_saved import NOTE as LABELS_SAVED_NOTE
 from src.evaluation.statistics.labels_saved import LabelsSaved, labels_saved, labels_saved_columns
+from src.evaluation.statistics.significance import MARGIN
 from src.evaluation.statistics.slices import NOTE, compare_slices, load_counts, slice_columns
 from src.evaluation.tables.format import Row, build_row, columns_of, dataset_title, save_tables, to_csv
 from src.files import save_text

@@ -15,7 +15,6 @@ from src.evaluation.inputs.aligned import StudyRuns, pair_folds, seeds_by_fold
 from src.evaluation.inputs.runs_table import MethodRuns, Setting, common_pairs
 from src.evaluation.statistics import metrics, significance
 from src.evaluation.statistics.bootstrap import Estimate, estimate, resample_map
-from src.evaluation.statistics.equivalence import Equivalence, equivalence
 from src.machine import n_cores
 
 _log = logging.getLogger(__name__)
@@ -30,7 +29,7 @@ class Contrast:
     baseline: float
     p_randomization: float
     t_test: significance.TTest | None
-    equivalence: Equivalence
+    equivalence: significance.Equivalence
     n_pairs: int
     n_unpaired: int
     p_randomization_holm: float | None = None
@@ -161,7 +160,7 @@ def _contrast(
         baseline=baseline,
         p_randomization=significance.paired_randomization_test(folds, rng=rng, n_permutations=cfg.n_permutations),
         t_test=t_test,
-        equivalence=equivalence(difference, baseline, t_test),
+        equivalence=significance.equivalence(difference, baseline, t_test),
         n_pairs=len(pairs),
         n_unpaired=n_unpaired,
     )

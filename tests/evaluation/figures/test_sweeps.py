@@ -15,8 +15,8 @@ from src.evaluation.figures.sweeps import (
 from src.evaluation.inputs.runs_table import MethodRuns, RunRecord
 from src.evaluation.statistics.bootstrap import Estimate
 from src.evaluation.statistics.comparison import Contrast, MethodResult
-from src.evaluation.statistics.equivalence import Equivalence
 from src.evaluation.statistics.labels_saved import LabelsSaved
+from src.evaluation.statistics.significance import Equivalence
 
 
 def estimate(value, half=0.02):
