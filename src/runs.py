@@ -99,7 +99,8 @@ class Run:
                 try:
                     yield
                     if force and self.finished:
-                        _replace(directory, new, old)
+                        old.parent.mkdir(exist_ok=True)
+                        replace_folder(directory, new, old)
                 finally:
                     shutil.rmtree(new, ignore_errors=True)
         finally:
@@ -181,9 +182,8 @@ def waiting_lock(path: Path, what: Path) -> Iterator[None]:
         lock.release()
 
 
-def _replace(directory: Path, new: Path, old: Path) -> None:
-    """Let ``new`` take the place of ``directory``, which is ``old`` in between."""
-    old.parent.mkdir(exist_ok=True)
+def replace_folder(directory: Path, new: Path, old: Path) -> None:
+    """Let ``new`` take the place of ``directory``, if there is one, which is ``old`` in between."""
     if directory.exists():
         directory.rename(old)
     new.rename(directory)

@@ -16,7 +16,7 @@ from src.data.images.folder import open_images
 from src.data.sources import get_source
 from src.errors import ArtifactError, ConfigError
 from src.files import load_json, save_json, sha256_of_file
-from src.runs import build_manifest, waiting_lock
+from src.runs import build_manifest, replace_folder, waiting_lock
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def prepare_dataset(cfg: PrepareConfig) -> dict[str, Any]:
             manifest = build_manifest(cfg, definition, started)
             manifest |= {"task": cfg.dataset.task, "split": cfg.dataset.split, "files": files}
             save_json(temporary / MANIFEST_FILE, manifest)
-            _swap(temporary, prepared)
+            replace_folder(prepared, temporary, prepared.with_name(f".{PREPARED}.old"))
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     statistics = report["statistics"]
@@ -110,12 +110,3 @@ def is_current(prepared: Path, definition: dict[str, Any]) -> bool:
     if not same:
         logger.info("Settings or raw files have changed since %s was made; preparing it again.", prepared)
     return same and all((prepared / name).is_file() for name in manifest["files"])
-
-
-def _swap(temporary: Path, prepared: Path) -> None:
-    """Give the finished folder its name; the former one, if any, is moved aside and deleted."""
-    aside = prepared.with_name(f".{PREPARED}.old")
-    if prepared.exists():
-        prepared.rename(aside)
-    temporary.rename(prepared)
-    shutil.rmtree(aside, ignore_errors=True)
