@@ -151,8 +151,7 @@ class FinishedRun:
         features, places = [], []
         with torch.inference_mode():  # the network, which is kept, must not be made in it
             for batch in batch_loader(batches):
-                inputs = batch["inputs"].to(DEVICE)
-                features.append((inputs if self.is_frozen else network.features(inputs)).float().mean(dim=1))
+                features.append(network.features(batch["inputs"].to(DEVICE)).float().mean(dim=1))
                 places.append(batch["index"].to(DEVICE))
             mean = average(torch.cat(features), torch.cat(places), len(item_id))
             vectors = network.heads.cf_vectors(mean)

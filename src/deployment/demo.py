@@ -111,7 +111,7 @@ class Demo:
 
     def _apply(self, images: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         with self._lock:
-            return apply_network(self.run.network.to(DEVICE), images, DEVICE)
+            return apply_network(self.run.network.to(DEVICE), images)
 
 
 class LikelyUsers:

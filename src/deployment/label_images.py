@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from src.classifiers.finished_run import FinishedRun
+from src.classifiers.finished_run import DEVICE, FinishedRun
 from src.classifiers.models.network import MultitaskNetwork
 from src.config.stages import UseConfig
 from src.console import progress
@@ -47,8 +47,7 @@ def label_images(cfg: UseConfig) -> dict[str, Any]:
         raise DataError(f"images should be an image, a folder or a list, but {as_text(source)} does not exist.")
     run = FinishedRun.choose(dataset_dir(cfg), cfg.study, cfg.run)
     calibration = calibration_of(run, cfg.batch_size)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = run.network.to(device).to(memory_format=torch.channels_last)
+    network = run.network.to(DEVICE).to(memory_format=torch.channels_last)
     settings = run.definition["settings"]
     name, digest = source.resolve().name, content_hash([str(source.resolve()), run.directory.name])
     folder = dataset_dir(cfg) / LABELLED_DIR / f"{as_text(Path(name[:60]))}-{digest[:8]}"
@@ -61,7 +60,7 @@ def label_images(cfg: UseConfig) -> dict[str, Any]:
     ):
         for batch in load_batches(find_images(source, FORMATS), *about):
             paths = [as_text(path) for path in batch.paths]
-            features, scores, cf_vectors = apply_network(network, batch.images, device)
+            features, scores, cf_vectors = apply_network(network, batch.images)
             usable = [path for path, error in zip(paths, batch.errors, strict=True) if error is None]
             rows = files.write(paths, batch.errors, scores)
             labelled = [row for row in rows if row["error"] is None]
@@ -81,11 +80,9 @@ def label_images(cfg: UseConfig) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def apply_network(
-    network: MultitaskNetwork, images: Tensor, device: torch.device
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+def apply_network(network: MultitaskNetwork, images: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Features [k, F], scores [k, N], and CF vectors [k, f] where the network predicts them, of k images."""
-    features = network.features(images.to(device))
+    features = network.features(images.to(DEVICE))
     logits, features = network.logits_of(features), features.mean(dim=1)
     scores, cf_vectors = network.heads.scores(logits), network.heads.cf_vectors(features)
     predicted = None if cf_vectors is None else cf_vectors.cpu().numpy()

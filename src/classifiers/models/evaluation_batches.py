@@ -89,5 +89,4 @@ def predict_scores(
             logits.append(network.logits(batch["inputs"].to(device)).float())
             index.append(batch["index"].to(device))
         places = torch.cat(index)
-        mean = average(torch.cat(logits)[places >= 0], places[places >= 0], int(places.max()) + 1)
-        return network.heads.scores(mean).float().cpu().numpy()
+        return network.heads.scores(average(torch.cat(logits), places, int(places.max()) + 1)).float().cpu().numpy()

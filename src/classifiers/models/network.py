@@ -63,13 +63,12 @@ class MultitaskNetwork(nn.Module):
 
     def logits(self, inputs: Tensor) -> Tensor:
         """Logits [B, N] of images uint8 [B, 3, H, W], or of features [B, V, F] of all views."""
-        return self.logits_of(inputs.to(self.dtype) if inputs.ndim == 3 else self.features(inputs))
+        return self.logits_of(self.features(inputs))
 
     def logits_of(self, features: Tensor) -> Tensor:
         """Logits [B, N], averaged over views, of features [B, V, F]."""
         return self.heads(features.flatten(0, 1))[0].unflatten(0, features.shape[:2]).mean(dim=1)
 
-    def features(self, images: Tensor) -> Tensor:
-        """Features [B, V, F] of images uint8 [B, 3, H, W] in all views."""
-        assert self.image_features is not None
-        return self.image_features.views(images, self.n_views)
+    def features(self, inputs: Tensor) -> Tensor:
+        """Features [B, V, F] of images uint8 [B, 3, H, W] in all views, or frozen ones as they are."""
+        return inputs.to(self.dtype) if self.image_features is None else self.image_features.views(inputs, self.n_views)
