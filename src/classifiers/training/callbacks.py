@@ -1,12 +1,10 @@
 """Callbacks: learning curves that survive a resume, checkpoints, averaged weights, early stopping."""
 
-import csv
-import io
-import time
 from pathlib import Path
 from typing import Any
 
 import lightning
+import pandas as pd
 from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 
 from src.artifacts import CURVES_FILE
@@ -22,17 +20,6 @@ class CurveRecorder(Callback):
     def __init__(self, directory: Path) -> None:
         self._path = directory / CURVES_FILE
         self._rows: list[dict[str, float]] = []
-        self._started = 0.0
-
-    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Start the epoch's clock."""
-        self._started = time.perf_counter()
-
-    def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Log the training speed to the loggers only; ``metrics.csv`` is the same in every repetition."""
-        rate = trainer.num_training_batches / (time.perf_counter() - self._started)
-        for logger in trainer.loggers:
-            logger.log_metrics({"train/steps_a_second": rate}, step=trainer.global_step)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Add the epoch that has ended."""
@@ -40,14 +27,8 @@ class CurveRecorder(Callback):
         row = pl_module.curve_row()
         pl_module.log_dict({name: value for name, value in row.items() if name != "epoch"}, rank_zero_only=True)
         self._rows = [*self._rows, row]
-        if not trainer.is_global_zero:
-            return
-        names = list(dict.fromkeys(name for row in self._rows for name in row))
-        table = io.StringIO()
-        writer = csv.DictWriter(table, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self._rows)
-        save_text(self._path, table.getvalue())
+        if trainer.is_global_zero:
+            save_text(self._path, pd.DataFrame(self._rows).to_csv(index=False))
 
     def state_dict(self) -> dict[str, Any]:
         """The rows so far."""
