@@ -57,7 +57,7 @@ def difference(test_sets: list[Population], seed: int) -> np.ndarray:
 
 def intervals(resampled: np.ndarray) -> dict[str, tuple[float, float]]:
     """Ours, the plain percentile interval, and the bias-corrected one (BCa without its acceleration, here near 0)."""
-    ours, observed, replicates = estimate(resampled, 0.95), resampled[0], resampled[1:]
+    ours, observed, replicates = estimate(resampled), resampled[0], resampled[1:]
     z0 = norm.ppf(np.mean(replicates < observed))
     corrected = np.quantile(replicates, norm.cdf(2 * z0 + norm.ppf([0.025, 0.975])))
     percentile = np.quantile(replicates, [0.025, 0.975])

@@ -171,7 +171,6 @@ class EvaluateConfig(StageConfig):
     baseline: str = option("image_only", "method that the others are compared with")
     n_resamples: int = option(10_000, "bootstrap replicates", within="[2, inf)")
     n_permutations: int = option(10_000, "swaps of the randomisation test", within="[1, inf)")
-    confidence_level: float = option(0.95, "of intervals", within="(0, 1)")
     figures: bool = option(True, "draw figures")
     seed: int = option(0, "of resampling", within="[0, inf)")
 

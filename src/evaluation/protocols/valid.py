@@ -24,11 +24,15 @@ from src.evaluation.inputs.runs_table import Setting
 from src.evaluation.report.examples import Picture, Thumbnails, differing_pictures
 from src.evaluation.report.page import PAGE, Evaluated, PageSetting, describe_dataset, rendered_table, save_page
 from src.evaluation.report.verdict import gain, plot_classes, plot_ratio, verdict
+from src.evaluation.statistics.bootstrap import LEVEL
 from src.evaluation.statistics.comparison import MethodResult, compare_methods
+from src.evaluation.statistics.labels_saved import COLUMNS as LABELS_SAVED_COLUMNS
 from src.evaluation.statistics.labels_saved import NOTE as LABELS_SAVED_NOTE
-from src.evaluation.statistics.labels_saved import LabelsSaved, labels_saved, labels_saved_columns
+from src.evaluation.statistics.labels_saved import LabelsSaved, labels_saved
 from src.evaluation.statistics.significance import MARGIN
-from src.evaluation.statistics.slices import NOTE, compare_slices, load_counts, slice_columns
+from src.evaluation.statistics.slices import COLUMNS as SLICE_COLUMNS
+from src.evaluation.statistics.slices import NOTE as SLICES_NOTE
+from src.evaluation.statistics.slices import compare_slices, load_counts
 from src.evaluation.tables.format import Row, build_row, columns_of, dataset_title, save_tables, to_csv
 from src.files import save_text
 
@@ -46,7 +50,7 @@ def evaluate_classes(study: StudyRuns) -> Evaluated:
         rows = [build_row(result, paper) for result in measured]
         caption = f"{dataset_title(dataset_dir)}: {setting.title}"
         notes = _notes(cfg, rows)
-        printed = columns_of(rows, cfg.confidence_level)
+        printed = columns_of(rows)
         texts.append(save_tables(folder / f"methods_{setting.slug}", caption, notes, rows, printed))
         per_class = {"label": measured[0].labels} | {result.name: result.per_class for result in measured}
         save_text(folder / f"per_class_{setting.slug}.csv", to_csv(pd.DataFrame(per_class)))
@@ -55,17 +59,17 @@ def evaluate_classes(study: StudyRuns) -> Evaluated:
         tables = [rendered_table(rows, columns) for columns in printed]
         slices = compare_slices(methods, predictions, counts, cfg) if counts else []
         if slices:
-            columns = slice_columns(cfg.confidence_level)
-            save_tables(folder / f"slices_{setting.slug}", f"{caption}, where it gains", [NOTE], slices, [columns])
-            tables.append(rendered_table(slices, columns))
-            notes = [*notes, NOTE]
+            about = f"{caption}, where it gains", [SLICES_NOTE], slices
+            save_tables(folder / f"slices_{setting.slug}", *about, [SLICE_COLUMNS])
+            tables.append(rendered_table(slices, SLICE_COLUMNS))
+            notes = [*notes, SLICES_NOTE]
         pictures = _pictures(study, setting, measured, thumbnails) if thumbnails else []
         best = leaders[setting] = max(measured, key=gain)
-        said = verdict(best, setting.label_ratio, cfg.baseline, cfg.confidence_level)
+        said = verdict(best, setting.label_ratio, cfg.baseline)
         classes = plot_classes(best, measured[0]) if best.contrast else None
         shown.append(PageSetting(setting.title, setting.slug, said, tables, notes, classes, pictures))
     networks = _by_network(results)
-    found = {network: labels_saved(rows, cfg.baseline, cfg.confidence_level) for network, rows in networks.items()}
+    found = {network: labels_saved(rows, cfg.baseline) for network, rows in networks.items()}
     saved = {network: entries for network, entries in found.items() if entries}
     tables_saved = _save_labels_saved(study, saved)
     texts += [text for text, _ in tables_saved]
@@ -77,9 +81,9 @@ def evaluate_classes(study: StudyRuns) -> Evaluated:
     dots = [plot_ratio(f"label ratio {ratio:g}", rows, cfg.baseline, beside) for ratio, rows in by_ratio]
     page = describe_dataset(dataset_dir, stems, shown, thumbnails, [table for _, table in tables_saved], dots)
     save_page(folder / PAGE, f"{dataset_title(dataset_dir)}, study {cfg.study}", [page])
-    how = ("baseline", "n_resamples", "n_permutations", "confidence_level", "seed")
+    how = {name: getattr(cfg, name) for name in ("baseline", "n_resamples", "n_permutations")}
     labels = {network.network: [entry._asdict() for entry in entries] for network, entries in saved.items()}
-    numbers = {**{name: getattr(cfg, name) for name in how}, "settings": settings, "labels_saved": labels}
+    numbers = {**how, "confidence_level": LEVEL, "seed": cfg.seed, "settings": settings, "labels_saved": labels}
     return Evaluated(numbers, "\n".join(texts), page)
 
 
@@ -135,11 +139,11 @@ def _save_labels_saved(
     """Write the table of each backbone and image size; returns its text, and what the page shows of it."""
     written = []
     for network, entries in saved.items():
-        rows, columns = [entry._asdict() for entry in entries], labels_saved_columns(study.cfg.confidence_level)
+        rows = [entry._asdict() for entry in entries]
         note = LABELS_SAVED_NOTE.format(baseline=study.cfg.baseline)
         stem, caption = study.folder / f"labels_saved_{network.network_slug}", f"labels saved, {network.network}"
-        text = save_tables(stem, f"{dataset_title(study.dataset_dir)}: {caption}", [note], rows, [columns])
-        written.append((text, rendered_table(rows, columns) | {"title": caption, "note": note}))
+        text = save_tables(stem, f"{dataset_title(study.dataset_dir)}: {caption}", [note], rows, [LABELS_SAVED_COLUMNS])
+        written.append((text, rendered_table(rows, LABELS_SAVED_COLUMNS) | {"title": caption, "note": note}))
     return written
 
 

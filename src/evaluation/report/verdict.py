@@ -21,7 +21,7 @@ def gain(result: MethodResult) -> tuple[bool, float]:
     return contrast is not None and contrast.significant == "yes" and value > 0, value
 
 
-def verdict(best: MethodResult, label_ratio: float, baseline: str, level: float) -> str:
+def verdict(best: MethodResult, label_ratio: float, baseline: str) -> str:
     """Say how the best method of a setting compares with the baseline."""
     contrast, name = best.contrast, best.name
     labels = "all labels" if label_ratio == 1 else f"{100 * label_ratio:g} % of the labels"
@@ -36,7 +36,7 @@ def verdict(best: MethodResult, label_ratio: float, baseline: str, level: float)
     value, change = number(contrast.baseline + contrast.difference.value), number(100 * gain(best)[1], 1, signed=True)
     return (
         f"With {labels}, {name} reaches mAP {value} where {baseline} reaches {number(contrast.baseline)}: {change} %, "
-        f"{100 * level:g} % interval of the difference "
+        "95 % interval of the difference "
         f"{span(contrast.difference.low, contrast.difference.high, signed=True)}, {how}."
     )
 

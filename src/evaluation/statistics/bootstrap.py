@@ -12,6 +12,8 @@ from src.evaluation.statistics.weighted_ap import PresortedScores
 
 _REPLICATES_AT_ONCE = 512
 _ALPHA, _POWER = 0.05, 0.80
+LEVEL = 0.95
+"""Confidence level of all intervals."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,7 @@ class Estimate:
     n_undefined: int
 
 
-def paired_bootstrap(
-    folds: Sequence[PairedFold], *, rng: np.random.Generator, n_resamples: int = 10_000, confidence_level: float = 0.95
-) -> Estimate:
+def paired_bootstrap(folds: Sequence[PairedFold], *, rng: np.random.Generator, n_resamples: int = 10_000) -> Estimate:
     """Estimate how much a candidate improves mAP over a baseline: the mean over folds of the mean over seeds.
 
     Image groups are drawn with replacement within each fold. Both methods and all seeds are scored on the same draws,
@@ -53,7 +53,7 @@ def paired_bootstrap(
             for scores in (fold.scores_candidate, fold.scores_baseline)
         )
         differences.append(candidate - baseline)
-    return estimate(np.mean(differences, axis=0), confidence_level)
+    return estimate(np.mean(differences, axis=0))
 
 
 def resample_map(
@@ -77,7 +77,7 @@ def resample_map(
     return np.concatenate([compute(counts) for counts in chain(observed, draws)])
 
 
-def estimate(resampled: np.ndarray, confidence_level: float, lowest: float = -1.0) -> Estimate:
+def estimate(resampled: np.ndarray, lowest: float = -1.0) -> Estimate:
     """Summarise a statistic by the percentile interval of its replicates, shifted so that their mean is the estimate.
 
     Repeated images raise mAP in every replicate, most for rare classes and middle ranks, and so also differences of
@@ -97,7 +97,7 @@ def estimate(resampled: np.ndarray, confidence_level: float, lowest: float = -1.
             f"Expected positive labels in the test set, but only {len(defined)} of {len(replicates)} "
             "bootstrap replicates have any; evaluate more folds or a dataset with more labelled test items."
         )
-    tail = (1 - confidence_level) / 2
+    tail = (1 - LEVEL) / 2
     limits = np.quantile(defined, [tail, 1 - tail]) - defined.mean() + observed
     low, high = np.clip(limits, lowest, 1.0)
     error = float(defined.std(ddof=1))

@@ -123,7 +123,7 @@ def _summarise(
     return MethodResult(
         name=row.name,
         method=row.method,
-        mean_average_precision=estimate(resampled, study.cfg.confidence_level, lowest=0.0),
+        mean_average_precision=estimate(resampled, lowest=0.0),
         secondary={
             name: float(np.mean([np.mean([run.secondary[name] for run in fold]) for fold in by_fold])) for name in names
         },
@@ -153,7 +153,7 @@ def _contrast(
         baselines.append(np.mean(old, axis=0)[0])
         observed.append([b[0] - a[0] for a, b in zip(old, new, strict=True)])
     folds, rng = pair_folds(reference, row, pairs, study.predictions), np.random.default_rng((cfg.seed, 0, 1))
-    difference, baseline = estimate(np.mean(differences, axis=0), cfg.confidence_level), float(np.mean(baselines))
+    difference, baseline = estimate(np.mean(differences, axis=0)), float(np.mean(baselines))
     t_test = significance.corrected_t_test(observed, _TEST_TRAIN_RATIO)
     return Contrast(
         difference=difference,

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from src.evaluation.statistics.bootstrap import LEVEL
 from src.evaluation.statistics.comparison import MethodResult
 from src.evaluation.tables.format import Column, number, span
 
@@ -16,6 +17,14 @@ NOTE = (
     "their logarithm; times: that ratio over the method's. A value on the first or last ratio may lie beyond it. "
     "Interval: bootstrap over image groups, the same draws for the method and the curve."
 )
+
+COLUMNS = [
+    Column("method", lambda row: str(row["method"]), numeric=False),
+    Column("label ratio", lambda row: f"{row['label_ratio']:g}"),
+    Column("equals", lambda row: number(row["equals"])),
+    Column("95 % interval", lambda row: span(row["equals_low"], row["equals_high"]), below=True),
+    Column("times", lambda row: number(row["times"], digits=1)),
+]
 
 
 class LabelsSaved(NamedTuple):
@@ -37,9 +46,7 @@ class LabelsSaved(NamedTuple):
     times: float
 
 
-def labels_saved(
-    results: Mapping[float, Sequence[MethodResult]], baseline: str, confidence_level: float
-) -> list[LabelsSaved]:
+def labels_saved(results: Mapping[float, Sequence[MethodResult]], baseline: str) -> list[LabelsSaved]:
     """For each label ratio and method, find the label ratio at which the baseline reaches its mAP.
 
     The baseline's curve is its mAP at the measured label ratios, made monotone, and linear in the logarithm of the
@@ -48,7 +55,6 @@ def labels_saved(
     Args:
         results: The rows of each label ratio's table; at least two label ratios.
         baseline: Name of the row whose labels are counted.
-        confidence_level: Of the intervals.
 
     Returns:
         One entry for each row but the baseline's that has the folds and seeds of the baseline's runs.
@@ -63,7 +69,7 @@ def labels_saved(
         )
         return []
     curves = np.maximum.accumulate([reference[ratio].resampled for ratio in ratios], axis=0).T
-    tail = (1 - confidence_level) / 2
+    tail = (1 - LEVEL) / 2
     saved = []
     for ratio in ratios:
         for row in results[ratio]:
@@ -74,17 +80,6 @@ def labels_saved(
             equals, low, high = np.exp([reached[0], low, high]).tolist()
             saved.append(LabelsSaved(row.name, ratio, equals, low, high, equals / ratio))
     return saved
-
-
-def labels_saved_columns(level: float) -> list[Column]:
-    """The printed columns."""
-    return [
-        Column("method", lambda row: str(row["method"]), numeric=False),
-        Column("label ratio", lambda row: f"{row['label_ratio']:g}"),
-        Column("equals", lambda row: number(row["equals"])),
-        Column(f"{100 * level:g} % interval", lambda row: span(row["equals_low"], row["equals_high"]), below=True),
-        Column("times", lambda row: number(row["times"], digits=1)),
-    ]
 
 
 def _reached(value: float, curve: np.ndarray, place: np.ndarray) -> float:

@@ -25,6 +25,17 @@ NOTE = (
     "is the bootstrap's for this slice alone, not adjusted for looking at several."
 )
 
+COLUMNS = [
+    Column("slice", lambda row: str(row["slice"]), numeric=False),
+    Column("method", lambda row: str(row["method"]), numeric=False),
+    Column("mAP", lambda row: number(row["mAP"])),
+    Column("difference", lambda row: number(row["difference"], signed=True)),
+    Column("%", lambda row: number(row["difference_percent"], digits=1, signed=True), below=True),
+    Column("its 95 % interval", lambda row: span(row["low"], row["high"], signed=True), below=True),
+    Column("classes", lambda row: str(row["n_classes"])),
+    Column("items", lambda row: str(row["n_items"])),
+]
+
 
 class Counts(NamedTuple):
     """What slices are cut by: the number of items of each label, and of users of each item."""
@@ -65,27 +76,12 @@ def compare_slices(
         difference = None
         if row is not reference:
             rng = np.random.default_rng((cfg.seed, 3, names.index(name)))
-            level = cfg.confidence_level
-            difference = paired_bootstrap(folds, rng=rng, n_resamples=cfg.n_resamples, confidence_level=level)
+            difference = paired_bootstrap(folds, rng=rng, n_resamples=cfg.n_resamples)
         return _row(name, row.name, folds, difference)
 
     with ThreadPoolExecutor(n_cores()) as pool:
         found = pool.map(examine, [(name, row) for name in names for row in rows])
         return [row for row in found if row is not None]
-
-
-def slice_columns(level: float) -> list[Column]:
-    """The printed columns of the slices."""
-    return [
-        Column("slice", lambda row: str(row["slice"]), numeric=False),
-        Column("method", lambda row: str(row["method"]), numeric=False),
-        Column("mAP", lambda row: number(row["mAP"])),
-        Column("difference", lambda row: number(row["difference"], signed=True)),
-        Column("%", lambda row: number(row["difference_percent"], digits=1, signed=True), below=True),
-        Column(f"its {100 * level:g} % interval", lambda row: span(row["low"], row["high"], signed=True), below=True),
-        Column("classes", lambda row: str(row["n_classes"])),
-        Column("items", lambda row: str(row["n_items"])),
-    ]
 
 
 def _cut(name: str, test: Predictions, counts: Counts) -> tuple[np.ndarray, np.ndarray]:

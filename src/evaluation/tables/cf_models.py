@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student_t
 
+from src.evaluation.statistics.bootstrap import LEVEL
 from src.evaluation.statistics.significance import corrected_t_test, holm
 from src.evaluation.tables.format import Column, Row, number, p_value, save_tables, span
 
@@ -18,7 +19,6 @@ _log = logging.getLogger(__name__)
 HELD_OUT_TO_TRAIN = 0.25
 """Interactions behind an AUC, and items of a fold of CF2Label: a fifth is held out of what the rest is fitted on."""
 
-LEVEL = 0.95
 REFERENCE = "bpr"
 COSTS = ("seconds", "gigabytes")
 """Of a run, which fits its model twice; memory at its peak, the Python process included."""
@@ -93,7 +93,7 @@ def save_models(
     columns = [
         Column("model", lambda row: str(row["model"]), numeric=False),
         Column(measure, lambda row: number(row["value"])),
-        Column(f"{100 * LEVEL:g} % interval", lambda row: span(row["low"], row["high"])),
+        Column("95 % interval", lambda row: span(row["low"], row["high"])),
         Column("difference", lambda row: number(row["difference"], signed=True)),
         Column("p t-test", lambda row: p_value(row["p_t_test"])),
         Column("Holm", lambda row: p_value(row["p_t_test_holm"])),

@@ -83,16 +83,15 @@ def build_row(result: MethodResult, paper: Mapping[str, float] = MappingProxyTyp
     return row | {name: result.secondary[name] for name in MEASURES if name in result.secondary}
 
 
-def columns_of(rows: Sequence[Row], level: float) -> tuple[list[Column], list[Column]]:
+def columns_of(rows: Sequence[Row]) -> tuple[list[Column], list[Column]]:
     """Choose the printed columns: the comparison, and the other measures."""
-    interval = f"{100 * level:g} % interval"
     comparison = [
         Column("method", lambda row: str(row["method"]), numeric=False),
         Column("mAP", lambda row: number(row["mAP"])),
-        Column(interval, lambda row: span(row["mAP_low"], row["mAP_high"]), below=True),
+        Column("95 % interval", lambda row: span(row["mAP_low"], row["mAP_high"]), below=True),
         Column("difference", lambda row: number(row["difference"], signed=True)),
         Column("%", lambda row: number(row["difference_percent"], digits=1, signed=True), below=True),
-        Column(f"its {interval}", lambda row: span(row["difference_low"], row["difference_high"], True), below=True),
+        Column("its 95 % interval", lambda row: span(row["difference_low"], row["difference_high"], True), below=True),
         Column("p rand.", lambda row: p_value(row["p_randomization"])),
         Column("Holm", lambda row: p_value(row["p_randomization_holm"]), below=True),
         Column("p t-test", lambda row: p_value(row["p_t_test"])),

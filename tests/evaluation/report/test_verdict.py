@@ -29,7 +29,7 @@ BASELINE = method("image_only", 0.4)
 
 
 def text(*others, ratio=0.2):
-    return verdict(max([BASELINE, *others], key=gain), ratio, "image_only", 0.95)
+    return verdict(max([BASELINE, *others], key=gain), ratio, "image_only")
 
 
 def test_a_significant_gain_is_said_before_a_larger_one():

@@ -11,17 +11,17 @@ from tests.evaluation.synthetic import simulate_fold
 
 def test_interval_holds_the_estimate_in_its_middle_and_keeps_the_replicates_shape():
     # replicates that all exceed the estimate, evenly from .5 to .7: their spread counts, not where they lie
-    result = estimate(np.r_[0.2, np.linspace(0.5, 0.7, 1001)], 0.95)
+    result = estimate(np.r_[0.2, np.linspace(0.5, 0.7, 1001)])
     np.testing.assert_allclose([result.low, result.high], [0.2 - 0.095, 0.2 + 0.095], atol=1e-9)
     skewed = np.random.default_rng(3).exponential(size=4000)
-    result = estimate(np.r_[0.0, skewed / 10], 0.9)
-    low, high = np.quantile(skewed, [0.05, 0.95]) - skewed.mean()
+    result = estimate(np.r_[0.0, skewed / 10])
+    low, high = np.quantile(skewed, [0.025, 0.975]) - skewed.mean()
     np.testing.assert_allclose([result.low, result.high], [low / 10, high / 10], atol=1e-12)
 
 
 def test_interval_ends_where_the_statistic_does():
     replicates = np.linspace(-0.5, 0.5, 101)
-    difference, value = estimate(np.r_[-0.9, replicates], 0.95), estimate(np.r_[0.1, replicates], 0.95, 0.0)
+    difference, value = estimate(np.r_[-0.9, replicates]), estimate(np.r_[0.1, replicates], lowest=0.0)
     assert (difference.low, difference.high) == (-1, pytest.approx(-0.425))
     assert (value.low, value.high) == (0, pytest.approx(0.575))
 
@@ -92,11 +92,11 @@ def test_replicates_without_any_label_are_left_out_and_counted():
     targets = np.array([[1], [0], [0]])
     scores = np.array([[0.0], [1.0], [2.0]])
     resampled = resample_map(targets, scores, np.array(["a", "b", "c"]), 300, seed=0)
-    result = estimate(resampled, 0.95, lowest=0.0)
+    result = estimate(resampled, lowest=0.0)
     # the positive is missed with probability (2/3)^3 = 0.296
     assert 60 < result.n_undefined < 120
     with pytest.raises(ValueError, match="Expected positive labels in the test set"):
-        estimate(resample_map(targets * 0, scores, np.array(["a", "b", "c"]), 10, seed=0), 0.95)
+        estimate(resample_map(targets * 0, scores, np.array(["a", "b", "c"]), 10, seed=0))
 
 
 @pytest.mark.slow
@@ -116,6 +116,6 @@ def test_intervals_cover_the_true_values(prevalence):
         folds = [simulate() for _ in range(2)]
         difference = paired_bootstrap(folds, rng=rng, n_resamples=400)
         runs = [resample_map(f.targets, f.scores_baseline[0], f.image_group, 400, seed=k) for k, f in enumerate(folds)]
-        single = estimate(np.mean(runs, axis=0), 0.95, lowest=0.0)
+        single = estimate(np.mean(runs, axis=0), lowest=0.0)
         covered += [difference.low <= new - old <= difference.high, single.low <= old <= single.high]
     assert ((covered / n_simulations >= 0.93) & (covered / n_simulations <= 0.97)).all(), covered / n_simulations
