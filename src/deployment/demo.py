@@ -68,7 +68,9 @@ class Demo:
         pixels = np.array(fit(decode_image(content, limits)[0], limits))  # torch takes no read-only memory
         height, width = torch.tensor(pixels.shape[:2]).split(1)
         boxes = center_crop_boxes(height, width, self._crop)
-        features, scores, cf = self._apply(crop_batch([pixels].__getitem__, np.arange(1), boxes, self._size))
+        crop = crop_batch([pixels].__getitem__, np.arange(1), boxes, self._size)
+        with self._lock:
+            features, scores, cf = apply_network(self.run.network.to(DEVICE), crop)
         near = {"image": self._nearest("image", features), "cf": [] if cf is None else self._nearest("cf", cf)}
         said, users = self._likely(features, cf)
         labels = self._calibration.rank(self._calibration.probabilities(scores)[0], self._top_k)
@@ -108,10 +110,6 @@ class Demo:
     def _shown(self, items: np.ndarray) -> list[dict[str, Any]]:
         pictures = ((str(item), self._thumbnails.source(item)) for item in items)
         return [{"item": item, "image": image, "labels": self._labels[item] or []} for item, image in pictures]
-
-    def _apply(self, images: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        with self._lock:
-            return apply_network(self.run.network.to(DEVICE), images)
 
 
 class LikelyUsers:

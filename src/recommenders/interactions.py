@@ -28,11 +28,6 @@ class UserItem:
     item_id: np.ndarray
     place: np.ndarray
 
-    @property
-    def n_users_per_item(self) -> np.ndarray:
-        """Interacting users of each item, [n_items] int64."""
-        return count_users(self.matrix)
-
     def split(self, fold: int, share: float) -> tuple[sparse.csr_matrix, sparse.csr_matrix, sparse.csr_matrix]:
         """Split the interactions at random into three matrices of the same shape.
 

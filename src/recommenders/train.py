@@ -16,7 +16,7 @@ from src.files import save_text
 from src.randomness import derive_seed
 from src.recommenders.auc import recommender_auc
 from src.recommenders.base import Recommender
-from src.recommenders.interactions import UserItem, build_user_item
+from src.recommenders.interactions import UserItem, build_user_item, count_users
 from src.recommenders.run import dataset_dir, recommender_run
 from src.runs import Run, is_primary_process
 
@@ -83,7 +83,7 @@ def _export(cfg: RecommenderTrainingConfig, user_item: UserItem, directory: Path
     if not is_primary_process():
         return
     if factors is not None:
-        vectors = ItemVectors(user_item.item_id, factors.vectors, factors.bias, user_item.n_users_per_item)
+        vectors = ItemVectors(user_item.item_id, factors.vectors, factors.bias, count_users(user_item.matrix))
         vectors.save(directory / VECTORS_FILE)
     if model.curve:
         save_text(directory / CURVES_FILE, pd.DataFrame(model.curve).to_csv(index=False))

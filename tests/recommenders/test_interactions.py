@@ -16,7 +16,7 @@ def test_order_and_repetition_of_rows_do_not_matter():
     built = build_user_item(table, names)
     assert built.item_id.tolist() == ["x", "y"]
     assert built.matrix.toarray().tolist() == [[1, 0], [1, 1]]
-    assert built.n_users_per_item.tolist() == [2, 1]
+    assert count_users(built.matrix).tolist() == [2, 1]
     again = build_user_item(table.sample(frac=1, random_state=0), names)
     assert (again.matrix != built.matrix).nnz == 0
 

@@ -54,7 +54,7 @@ def evaluate_classes(study: StudyRuns) -> Evaluated:
         texts.append(save_tables(folder / f"methods_{setting.slug}", caption, notes, rows, printed))
         per_class = {"label": measured[0].labels} | {result.name: result.per_class for result in measured}
         save_text(folder / f"per_class_{setting.slug}.csv", to_csv(pd.DataFrame(per_class)))
-        plain = [_jsonable(_without_replicates(result)) for result in measured]
+        plain = [_jsonable(dataclasses.asdict(result)) for result in measured]
         settings.append({**setting._asdict(), "methods": plain})
         tables = [rendered_table(rows, columns) for columns in printed]
         slices = compare_slices(methods, predictions, counts, cfg) if counts else []
@@ -177,14 +177,10 @@ def _save_figures(
     return stems
 
 
-def _without_replicates(result: MethodResult) -> dict[str, Any]:
-    return {name: value for name, value in dataclasses.asdict(result).items() if name not in ("resampled", "runs")}
-
-
 def _jsonable(value: Any) -> Any:
-    """Turn arrays into lists; JSON has no NaN, so it becomes null."""
+    """Turn arrays into lists, and leave out replicates and runs; JSON has no NaN, so it becomes null."""
     if isinstance(value, dict):
-        return {key: _jsonable(item) for key, item in value.items()}
+        return {key: _jsonable(item) for key, item in value.items() if key not in ("resampled", "runs")}
     if isinstance(value, np.ndarray):
         return [_jsonable(item) for item in value.tolist()]
     return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -103,7 +102,7 @@ def save_models(
         columns.insert(3, Column("paper", lambda row: number(row["paper"])))
     if costs is not None and len(costs):
         rows = [{**row, **costs.loc[row["model"]].to_dict()} for row in rows]
-        columns += [Column(name, partial(_cost, name)) for name in costs]
+        columns += [Column(name, lambda row, name=name: f"{row[name]:.3g}") for name in costs]  # type: ignore[misc]
     return rows, save_tables(stem, caption, notes, rows, [columns])
 
 
@@ -155,7 +154,3 @@ def _interval(values: pd.Series) -> tuple[float | None, float | None]:
     error = np.std(values, ddof=1) * np.sqrt(1 / len(values) + HELD_OUT_TO_TRAIN)
     low, high = student_t.interval(LEVEL, len(values) - 1, np.mean(values), error)
     return float(low), float(high)
-
-
-def _cost(name: str, row: Row) -> str:
-    return f"{row[name]:.3g}"
