@@ -2,8 +2,7 @@ import pytest
 import torch
 
 from src.classifiers.training.schedule import build_optimizer, lr_factor
-from src.config.classifiers import AdamWCosineConfig, OptimizerConfig, SGDMultistepConfig
-from src.errors import ConfigError
+from src.config.classifiers import AdamWCosineConfig, SGDMultistepConfig
 
 
 def test_milestones_divide_the_learning_rate_by_ten():
@@ -34,8 +33,3 @@ def test_every_phase_starts_the_schedule_anew():
 def test_biases_and_norms_are_not_decayed():
     optimizer, _ = build_optimizer(torch.nn.Linear(2, 2).parameters(), AdamWCosineConfig(weight_decay=0.1), 0.1, 10)
     assert {group["params"][0].ndim: group["weight_decay"] for group in optimizer.param_groups} == {2: 0.1, 1: 0.0}
-
-
-def test_an_unknown_optimizer_is_named():
-    with pytest.raises(ConfigError, match="should be sgd_multistep or adamw_cosine, but is 'lion'"):
-        build_optimizer([], OptimizerConfig(name="lion"), 0.1, 1)
