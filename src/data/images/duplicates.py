@@ -35,8 +35,7 @@ def group_lookalikes(hashes: np.ndarray) -> np.ndarray:
         connection.register("hashes", pa.table({"place": np.arange(n), "hash": distinct}))
         left, right = (column.to_numpy() for column in connection.sql(PAIRS).to_arrow_table().columns)
     graph = sparse.coo_matrix((np.ones(len(left), bool), (left, right)), shape=(n, n))
-    groups: np.ndarray = connected_components(graph, directed=False)[1][place]
-    return groups
+    return connected_components(graph, directed=False)[1][place]
 
 
 def describe_lookalikes(names: list[str], hashes: np.ndarray, most: int) -> dict[str, Any]:

@@ -64,10 +64,8 @@ class ImageStore:
         self.widths = index.width
         self.short_side = int(min(index.height.min(), index.width.min())) if len(index.item_id) else 0
         self._offset = index.offset
-        first, count = np.unique(index.item_id, return_index=True, return_counts=True)[1:]
-        self._rows = dict(
-            zip(index.item_id[first].tolist(), zip(first.tolist(), count.tolist(), strict=True), strict=True)
-        )
+        names, self._first, self._count = np.unique(index.item_id, return_index=True, return_counts=True)
+        self._names = pd.Index(names)
         path = directory / PIXELS_FILE
         # Copy on write, since torch takes no read-only memory; nothing ever writes to it.
         self._pixels = np.memmap(path, np.uint8, mode="c") if index.n_bytes else np.empty(0, np.uint8)
@@ -100,12 +98,12 @@ class ImageStore:
 
     def ranges(self, item_ids: Any) -> tuple[np.ndarray, np.ndarray]:
         """First row and number of each item's images, [n] int64; raises ``ArtifactError`` naming ids without one."""
-        unknown = [str(item_id) for item_id in item_ids if item_id not in self._rows]
-        if unknown:
-            shown = ", ".join(unknown[:5]) + (", ..." if len(unknown) > 5 else "")
+        place = self._names.get_indexer(item_ids)
+        unknown = np.asarray(item_ids)[place < 0]
+        if len(unknown):
+            shown = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
             raise ArtifactError(f"{len(unknown)} item(s) have no image in {self.directory}: {shown}; prepare it again.")
-        found = np.array([self._rows[item_id] for item_id in item_ids], dtype=np.int64).reshape(-1, 2)
-        return found[:, 0], found[:, 1]
+        return self._first[place], self._count[place]
 
     def images_of(self, item_ids: Any) -> tuple[np.ndarray, np.ndarray]:
         """Rows of all images of some items, [m] int64, and the place of each one's item among them, [m]."""
