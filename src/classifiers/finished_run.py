@@ -9,7 +9,6 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf
 
 from src.artifacts import CONFIG_FILE, MANIFEST_FILE, METRICS_FILE, PREPARED, Predictions
 from src.classifiers.models.checkpoints import BEST, load_checkpoint, network_state
@@ -119,7 +118,7 @@ class FinishedRun:
             ConfigError: The backbone's weights are no longer available.
         """
         settings = self.definition["settings"]
-        backbone: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(BackboneConfig), settings["backbone"]))
+        backbone = BackboneConfig(**settings["backbone"])
         if self.is_frozen:
             image_features = ImageFeatures(backbone, settings["image_size"])
             return MultitaskNetwork(image_features, self._heads, settings["views"]).eval()

@@ -1,6 +1,7 @@
 """The stage ``main_predict_testset.py``: scores of a fold's test images from each finished run of a study."""
 
 import logging
+from functools import cache
 from typing import Any
 
 from src.artifacts import MANIFEST_FILE, PREDICTIONS_FILE, PREPARED, RESULTS_FILE, RunRecord, replace_records
@@ -28,17 +29,14 @@ def predict_testset(cfg: PredictConfig) -> dict[str, Any]:
     root = dataset_dir(cfg)
     task = load_manifest(root / PREPARED)["task"]
     records, counts = [], {"n_predicted": 0, "n_reused": 0, "n_unfinished": 0, "n_stale": 0}
-    digests: dict[tuple[Any, ...], str] = {}
+    digest = cache(lambda fold, *leaks: open_fold(root / PREPARED, fold, leaks).items_digest)
     runs = runs_of_study(root, cfg.study)
     for directory, settings in progress(runs, "predict", shown=cfg.trainer.progress_bar):
         if not is_finished(directory):
             counts["n_unfinished"] += 1
             continue
         definition = load_json(directory / MANIFEST_FILE)["definition"]
-        seen = settings["fold"], *settings["leaks"]
-        if seen not in digests:
-            digests[seen] = open_fold(root / PREPARED, seen[0], seen[1:]).items_digest
-        if definition["inputs"]["items"] != digests[seen]:
+        if definition["inputs"]["items"] != digest(settings["fold"], *settings["leaks"]):
             logger.warning("%s was trained on another state of the dataset; skipped. Train it again.", directory)
             counts["n_stale"] += 1
             continue
