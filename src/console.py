@@ -52,9 +52,7 @@ def progress_of_steps(cfg: TrainerConfig) -> list[lightning.Callback]:
     lines: list[tqdm[Any]] = []
 
     def start(trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
-        total = trainer.max_steps if trainer.max_steps > 0 else None
-        if total is None and isinstance(trainer.num_training_batches, int) and trainer.max_epochs:
-            total = trainer.num_training_batches * trainer.max_epochs
+        total = int(trainer.estimated_stepping_batches)
         lines.append(progress(None, "steps", total, unit="step", shown=trainer.is_global_zero))
         lines[0].n = lines[0].initial = trainer.global_step  # a run that continues
 

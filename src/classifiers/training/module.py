@@ -167,5 +167,4 @@ class MultitaskModule(lightning.LightningModule):
         return (values * weight).sum() / count.clamp(min=torch.finfo(torch.float32).eps)
 
     def _mean_over_devices(self, value: Tensor) -> Any:
-        several = self.trainer.world_size > 1
-        return self.trainer.strategy.reduce(value.clone(), reduce_op="mean") if several else value
+        return self.trainer.strategy.reduce(value.clone(), reduce_op="mean")
