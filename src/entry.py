@@ -79,17 +79,13 @@ def with_preset(arguments: Sequence[str]) -> list[str]:
     return [*arguments[:place], f"{PRESET}={name}", *arguments[place:]]  # argparse takes overrides in one row alone
 
 
-def describe_preset(name: Any) -> str:
+def describe_preset(name: str) -> str:
     """The settings of a preset, as one line."""
-    names = [str(one) for one in (name if isinstance(name, (list, tuple)) else [name])]
-    content = [load_yaml(CONFIGS / PRESET / f"{one}.yaml") for one in names]
-    values: dict[str, Any] = {}
-    for one in content:
-        chosen = [part for part in one.pop("defaults", []) if isinstance(part, dict)]
-        values |= {key.removeprefix("override /"): value for part in chosen for key, value in part.items()}
-        values |= flat(one)
-    listed = " ".join(f"{key}={value}" for key, value in values.items())
-    return f"Preset {', '.join(names)} (preset=none for none): {listed}"
+    content = load_yaml(CONFIGS / PRESET / f"{name}.yaml")
+    chosen = [part for part in content.pop("defaults", []) if isinstance(part, dict)]
+    values = {key.removeprefix("override /"): value for part in chosen for key, value in part.items()}
+    listed = " ".join(f"{key}={value}" for key, value in (values | flat(content)).items())
+    return f"Preset {name} (preset=none for none): {listed}"
 
 
 def run_stage(stage: Callable[[Any], dict[str, Any]], cfg: DictConfig) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from src.artifacts import (
     SEEN_HELD_OUT,
 )
 from src.classifiers.settings import IMAGE_ONLY
-from src.config.overrides import PRESET, parse
+from src.config.overrides import PRESET
 from src.config.stages import ExperimentConfig, RecommenderTrainingConfig
 from src.entry import compose_config, describe_preset, with_preset
 from src.errors import ConfigError
@@ -109,7 +109,7 @@ def describe(
     lines = [f"{cfg.title} ({cfg.dataset})"]
     presets = [text for text in overrides.stages["train_classifier"] if text.startswith(f"{PRESET}=")]
     if cfg.methods and presets and presets[0] != f"{PRESET}=null":
-        lines.append(describe_preset(parse(presets[:1])[0].value()))
+        lines.append(describe_preset(presets[0].removeprefix(f"{PRESET}=")))
     for step, cells in zip(steps, surveyed, strict=True):
         counts = ", ".join(f"{n} {state}" for state, n in Counter(cell.state for cell in cells).items())
         lines.append(f"{step.title}: {counts}{_duration(cells)}")
