@@ -28,7 +28,6 @@ class LabelFiles(ExitStack):
         self._features: pq.ParquetWriter | None = None
 
     def __enter__(self) -> Self:
-        """Open the text files under temporary names."""
         csv_path, json_path = (
             self.enter_context(atomic_path(self._folder / name)) for name in (LABELS_CSV, LABELS_JSONL)
         )

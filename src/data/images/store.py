@@ -89,7 +89,6 @@ class ImageStore:
         return cls(directory, index)
 
     def __len__(self) -> int:
-        """Number of images."""
         return len(self.item_id)
 
     def __reduce__(self) -> tuple[Any, ...]:

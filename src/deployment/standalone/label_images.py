@@ -22,7 +22,6 @@ class Labeller:
     """The model of a folder."""
 
     def __init__(self, folder: Path = Path(__file__).parent) -> None:
-        """Read the model and what its numbers mean."""
         self.about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         self.limits = SimpleNamespace(**self.about["image_limits"])
         if (folder / "model.onnx").is_file():

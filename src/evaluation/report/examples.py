@@ -61,12 +61,10 @@ class Thumbnails:
     """Small copies of stored images."""
 
     def __init__(self, dataset_dir: Path) -> None:
-        """Open the image store of a prepared dataset."""
         self._store = ImageStore.open(dataset_dir / PREPARED / IMAGES_DIR)
         self._known = set(self._store.item_id.tolist())
 
     def __contains__(self, item_id: str) -> bool:
-        """Whether the item has an image."""
         return item_id in self._known
 
     def source(self, item_id: str) -> str:

@@ -33,7 +33,6 @@ class IALS(Recommender):
     """
 
     def __init__(self, cfg: IALSConfig) -> None:
-        """Fit as ``cfg`` says."""
         self.cfg = cfg
 
     def fit(self, matrix: sparse.csr_matrix, seed: int) -> None:

@@ -47,7 +47,6 @@ class JointRecommender(Recommender):
     """
 
     def __init__(self, parts: Mapping[str, Recommender]) -> None:
-        """Combine ``parts``, each named."""
         self._parts = parts
 
     def fit(self, matrix: sparse.csr_matrix, seed: int) -> None:

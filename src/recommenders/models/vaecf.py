@@ -32,7 +32,6 @@ class VAECF(Recommender):
     """Cornac's VAECF behind the interface of all CF models; item vectors are rows of the decoder's last layer."""
 
     def __init__(self, cfg: VAECFConfig) -> None:
-        """Fit as ``cfg`` says."""
         self.cfg = cfg
 
     def fit(self, matrix: sparse.csr_matrix, seed: int) -> None:
