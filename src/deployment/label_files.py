@@ -1,4 +1,4 @@
-"""The files that labelling new images writes: row by row, and in place only once whole."""
+"""The files that labelling new images writes: tables row by row, in place only once whole, and a contact sheet."""
 
 import csv
 import json
@@ -10,11 +10,14 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import Image, ImageDraw, ImageFont
 
 from src.deployment.calibration import Calibration
 from src.files import atomic_path
 
 LABELS_CSV, LABELS_JSONL, FEATURES_FILE = "labels.csv", "labels.jsonl", "features.parquet"
+COLUMNS, SIDE, LINE, MARGIN, SHOWN = 8, 128, 15, 8, 3
+BLACK, GREY = (0, 0, 0), (130, 130, 130)
 
 
 class LabelFiles(ExitStack):
@@ -66,3 +69,26 @@ class LabelFiles(ExitStack):
             path = self.enter_context(atomic_path(self._folder / FEATURES_FILE))
             self._features = self.enter_context(pq.ParquetWriter(path, table.schema))
         self._features.write_table(table)
+
+
+def save_contact_sheet(path: Path, images: Sequence[np.ndarray], rows: Sequence[dict[str, Any]]) -> None:
+    """Draw images [S, S, 3] uint8, at least one, with their first labels: black if they reach their threshold, or grey.
+
+    ``rows`` has what ``LabelFiles.write`` returned for each image.
+    """
+    width, height = SIDE + MARGIN, SIDE + SHOWN * LINE + 2 * MARGIN
+    n_rows = -(-len(images) // COLUMNS)
+    sheet = Image.new("RGB", (MARGIN + COLUMNS * width, MARGIN + n_rows * height), "white")
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=11)
+    for place, (pixels, row) in enumerate(zip(images, rows, strict=True)):
+        left, top = MARGIN + place % COLUMNS * width, MARGIN + place // COLUMNS * height
+        sheet.paste(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BICUBIC), (left, top))
+        for line, entry in enumerate(row["labels"][:SHOWN]):
+            text = f"{entry['probability']:.2f} {entry['label']}"
+            while draw.textlength(text, font=font) > SIDE:
+                text = text[:-2] + "\u2026"
+            where = (left, top + SIDE + 2 + line * LINE)
+            draw.text(where, text, fill=BLACK if entry["given"] else GREY, font=font)
+    with atomic_path(path) as temporary:
+        sheet.save(temporary, format="PNG")

@@ -1,6 +1,8 @@
 """Labels of new images: needs a trained run and no CF data."""
 
 import logging
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +12,18 @@ from torch import Tensor
 
 from src.classifiers.finished_run import DEVICE, FinishedRun
 from src.classifiers.models.network import MultitaskNetwork
+from src.config.datasets import DatasetConfig
 from src.config.stages import UseConfig
 from src.console import progress
-from src.data.images.decode import FORMATS
-from src.data.images.new_images import load_batches
+from src.data.images.decode import FORMATS, RefusedImageError
+from src.data.images.store import load_image
+from src.data.images.transforms import center_crop_boxes, crop_batch
 from src.deployment.calibration import calibration_of
-from src.deployment.contact_sheet import save_contact_sheet
-from src.deployment.label_files import LabelFiles
+from src.deployment.label_files import LabelFiles, save_contact_sheet
 from src.deployment.standalone.image_files import as_text, find_images
 from src.errors import DataError
 from src.files import STARTED_IN
-from src.machine import n_cores
+from src.machine import map_in_order, n_cores
 from src.recommenders.run import dataset_dir
 from src.runs import content_hash
 
@@ -53,18 +56,18 @@ def label_images(cfg: UseConfig) -> dict[str, Any]:
     folder = dataset_dir(cfg) / LABELLED_DIR / f"{as_text(Path(name[:60]))}-{digest[:8]}"
     counts = {"n_labelled": 0, "n_failed": 0}
     shown: list[tuple[np.ndarray, dict[str, Any]]] = []
-    about = run.image_limits, settings["image_size"], settings["eval_crop"], cfg.batch_size, n_cores()
+    about = run.image_limits, settings["image_size"], settings["eval_crop"], cfg.batch_size
     with (
         LabelFiles(folder, calibration, cfg.top_k) as files,
         progress(None, "label", unit="image", shown=cfg.trainer.progress_bar) as bar,
     ):
-        for batch in load_batches(find_images(source, FORMATS), *about):
-            paths = [as_text(path) for path in batch.paths]
-            features, scores, cf_vectors = apply_network(network, batch.images)
-            usable = [path for path, error in zip(paths, batch.errors, strict=True) if error is None]
-            rows = files.write(paths, batch.errors, scores)
+        for found, errors, images in load_batches(find_images(source, FORMATS), *about):
+            paths = [as_text(path) for path in found]
+            features, scores, cf_vectors = apply_network(network, images)
+            usable = [path for path, error in zip(paths, errors, strict=True) if error is None]
+            rows = files.write(paths, errors, scores)
             labelled = [row for row in rows if row["error"] is None]
-            shown += zip(batch.images.permute(0, 2, 3, 1).numpy(), labelled, strict=True)
+            shown += zip(images.permute(0, 2, 3, 1).numpy(), labelled, strict=True)
             shown = shown[:N_SHOWN]
             if cfg.features:
                 files.write_features(usable, features=features, cf_vector=cf_vectors)
@@ -77,6 +80,35 @@ def label_images(cfg: UseConfig) -> dict[str, Any]:
         save_contact_sheet(folder / "contact_sheet.png", *zip(*shown, strict=True))
     logger.info("Labelled %d images, %d failed: %s", *counts.values(), folder)
     return {**counts, "run": str(run.directory), "results": str(folder)}
+
+
+def load_batches(
+    paths: Iterator[Path], cfg: DatasetConfig, image_size: int, eval_crop: float, batch_size: int
+) -> Iterator[tuple[list[Path], list[str | None], Tensor]]:
+    """Decode files of any kind in parallel and yield them in batches, cropped to ``eval_crop`` of the short side.
+
+    Sizes and limits ``cfg`` are those of the images that the network was trained on. A batch has the paths as they were
+    given, why a file cannot be used or None, both [b], and centre crops of the usable ones, [k, 3, S, S] uint8.
+    """
+
+    def decode(path: Path) -> np.ndarray | str:
+        try:
+            if not path.is_file():  # reading a pipe would wait for ever
+                return "file is missing, or no regular file"
+            return np.array(load_image(path, cfg).pixels)  # torch takes no read-only memory
+        except RefusedImageError as reason:
+            return str(reason)
+        except OSError:
+            return "path cannot be followed"
+
+    decoded = map_in_order(decode, paths, n_cores())
+    while batch := list(islice(decoded, batch_size)):
+        pixels = [result for _, result in batch if not isinstance(result, str)]
+        heights, widths = (torch.tensor([image.shape[axis] for image in pixels]) for axis in (0, 1))
+        boxes = center_crop_boxes(heights, widths, eval_crop)
+        errors = [result if isinstance(result, str) else None for _, result in batch]
+        crops = crop_batch(pixels.__getitem__, np.arange(len(pixels)), boxes, image_size)
+        yield [path for path, _ in batch], errors, crops
 
 
 @torch.inference_mode()
