@@ -38,14 +38,9 @@ class Pruner(Callback):
 def search(cfg: ClassifierTrainingConfig, path: Path, attempt: Callable[..., float]) -> list[dict[str, Any]]:
     """Run ``cfg.n_trials`` trials of settings drawn from the method's search space.
 
-    The sampler is seeded by trial, so that an interrupted search draws what an uninterrupted one draws, and the first
-    draws of settings that all methods have are the same for all. An interrupted trial is run again; its run continues
-    from its last epoch.
-
-    Args:
-        cfg: What is tuned.
-        path: SQLite file of the studies, one for each label ratio, fixed settings and search space.
-        attempt: Maps ``cfg``, settings and Lightning callbacks to a validation mAP.
+    The first draws of settings that all methods have are the same for all. The run of an interrupted trial continues
+    from its last epoch. ``path`` has a study for each label ratio, fixed settings and search space. ``attempt`` maps
+    ``cfg``, settings and Lightning callbacks to a validation mAP.
 
     Returns:
         Settings and validation mAP of each trial, null if it was pruned.

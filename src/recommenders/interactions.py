@@ -46,12 +46,8 @@ class UserItem:
 def build_user_item(interactions: pd.DataFrame, item_id: np.ndarray) -> UserItem:
     """Turn a table of interactions into a matrix of the users and items that occur, in the order of their numbers.
 
-    Args:
-        interactions: ``user_idx, item_idx``; the order and repetition of rows do not matter.
-        item_id: Names of all items by their numbers.
-
-    Raises:
-        DataError: There is no interaction.
+    The order and repetition of the table's rows do not matter. ``item_id`` has the names of all items by their numbers.
+    Raises ``DataError``: there is no interaction.
     """
     if interactions.empty:
         raise DataError(
@@ -85,14 +81,9 @@ def count_users(matrix: sparse.csr_matrix) -> np.ndarray:
 
 
 def rows_of(matrix: sparse.csr_matrix, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The items of some users: their column indices one user after another, and where each user begins.
+    """The items of some users (row indices [b]): column indices one user after another, and where each user begins.
 
-    Args:
-        matrix: CSR, [n_users, n_items].
-        users: Row indices, [b].
-
-    Returns:
-        ``items`` [n] int64 and ``offsets`` [b + 1] int64, so that user k has ``items[offsets[k] : offsets[k + 1]]``.
+    These are ``items`` [n] int64 and ``offsets`` [b + 1] int64: user k has ``items[offsets[k] : offsets[k + 1]]``.
     """
     begin = matrix.indptr[users].astype(np.int64)
     count = matrix.indptr[users + 1] - begin

@@ -33,15 +33,10 @@ class CFVectors:
 def load_vectors(
     run: Run, fold: FoldData, items: pd.DataFrame, *, kind: str = "cf", seed: int = 0, may_leak: bool = False
 ) -> CFVectors:
-    """CF vectors of ``items``: real ones, permuted across the items, or random.
+    """CF vectors of some train items by a CF model's run: real ones (``cf``), ``shuffled``, or ``random`` normal ones.
 
-    Args:
-        run: Of the CF model.
-        fold: The dataset as the run may see it.
-        items: Train items.
-        kind: ``cf``, ``shuffled`` or ``random`` (standard normal).
-        seed: Of the permutation or the random vectors.
-        may_leak: Whether there may be vectors of validation and test items.
+    ``seed`` is that of the permutation or the random vectors. With ``may_leak`` there may be vectors of validation and
+    test items.
 
     Raises:
         ArtifactError: The vectors are missing (the message has the command that makes them), damaged, hold ids that the

@@ -52,12 +52,8 @@ def labels_saved(results: Mapping[float, Sequence[MethodResult]], baseline: str)
     The baseline's curve is its mAP at the measured label ratios, made monotone, and linear in the logarithm of the
     ratio between them. Each bootstrap replicate has a curve of its own; it shares its draws of images with the method.
 
-    Args:
-        results: The rows of each label ratio's table; at least two label ratios.
-        baseline: Name of the row whose labels are counted.
-
-    Returns:
-        One entry for each row but the baseline's that has the folds and seeds of the baseline's runs.
+    ``results`` has the rows of each label ratio's table. Each row but the baseline's that has the folds and seeds of
+    the baseline's runs has an entry; with fewer than two label ratios there is none.
     """
     reference = {ratio: row for ratio, rows in results.items() for row in rows if row.name == baseline}
     ratios = sorted(reference)

@@ -36,12 +36,7 @@ class PresortedScores:
     """Predictions whose items are sorted within each class once, to be weighted in many ways afterwards."""
 
     def __init__(self, targets: np.ndarray, scores: np.ndarray) -> None:
-        """Sort the items of each class.
-
-        Args:
-            targets: Multi-hot labels, (n_items, n_classes), 0 or 1.
-            scores: Same shape, finite; only their order within a class matters.
-        """
+        """Sort the items of each class; both as ``metrics`` takes them, (n_items, n_classes)."""
         targets, scores = check_predictions(targets, scores)
         n_items, n_classes = targets.shape
         width = max(1, _ENTRIES_PER_BLOCK // n_items)

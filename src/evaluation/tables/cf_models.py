@@ -35,13 +35,9 @@ def save_cf_tables(
     Values of models with ``leaks`` are stamped and have files of their own. A table of some models never replaces one
     that has more: it also gets a name of its own.
 
-    Args:
-        folder: Where to write.
-        dataset: Name for the captions.
-        values: A row for each fit: ``table`` (auc or cf2label; seconds and gigabytes of the run), and what
-            ``compare_models`` takes.
-        paper: The paper's values under ``auc`` and ``cf2label``.
-        leaks: The held-out data that the models have seen.
+    ``values`` has a row for each fit: ``table`` (auc or cf2label; seconds and gigabytes of the run), and what
+    ``compare_models`` takes. ``paper`` has the paper's values under ``auc`` and ``cf2label``. ``dataset`` is named in
+    the captions.
 
     Source: sections 4.1.3 and 4.2.
     """
@@ -109,10 +105,7 @@ def save_models(
 def compare_models(values: pd.DataFrame, reference: str, paper: Mapping[str, float]) -> list[Row]:
     """One row for each model: its mean, and its difference to the reference on the folds both have.
 
-    Args:
-        values: A row for each fit: ``model``, ``fold`` and ``value``.
-        reference: The model that the others are compared with.
-        paper: The paper's value of some models.
+    ``values`` has a row for each fit: ``model``, ``fold`` and ``value``; ``paper`` the paper's value of some models.
     """
     rows: list[Row] = []
     p_values = []
