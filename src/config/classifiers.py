@@ -115,22 +115,14 @@ class AugmentationConfig:
     grayscale: float = setting(0.1, "probability", within="[0, 1]")
 
 
-@dataclass
-class OptimizerConfig:
-    """What every optimizer has."""
-
-    name: str = setting(MISSING, "of the optimizer and its schedule")
-    lr: float = setting(MISSING, "peak learning rate where neither the command nor tuning sets lr", within="(0, inf)")
-    weight_decay: float = setting(1e-5, "of all weights", within="[0, inf)")
-
-
 @schema("optimizer", "sgd_multistep")
 @dataclass
-class SGDMultistepConfig(OptimizerConfig):
+class SGDMultistepConfig:
     """SGD with the learning rate divided at milestones (the original's)."""
 
     name: str = setting("sgd_multistep", "of the optimizer and its schedule", choices="sgd_multistep")
     lr: float = setting(0.1, "peak learning rate where neither the command nor tuning sets lr", within="(0, inf)")
+    weight_decay: float = setting(1e-5, "of all weights", within="[0, inf)")
     momentum: float = setting(0.0, "SGD's", within="[0, 1)")
     milestones: list[float] = setting([0.65, 0.99], "shares of a phase after which the rate falls", within="[0, 1]")
     gamma: float = setting(0.1, "factor of the rate at each milestone", within="(0, 1]")
@@ -138,7 +130,7 @@ class SGDMultistepConfig(OptimizerConfig):
 
 @schema("optimizer", "adamw_cosine")
 @dataclass
-class AdamWCosineConfig(OptimizerConfig):
+class AdamWCosineConfig:
     """AdamW with a linear warm-up and a cosine decay to zero."""
 
     name: str = setting("adamw_cosine", "of the optimizer and its schedule", choices="adamw_cosine")

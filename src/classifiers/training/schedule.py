@@ -13,10 +13,7 @@ AnyOptimizer = SGDMultistepConfig | AdamWCosineConfig
 
 
 def build_optimizer(
-    parameters: Iterable[torch.nn.Parameter],
-    cfg: AnyOptimizer,
-    lr: float,
-    steps_per_phase: int,
+    parameters: Iterable[torch.nn.Parameter], cfg: AnyOptimizer, lr: float, steps_per_phase: int
 ) -> tuple[torch.optim.Optimizer, LambdaLR]:
     """Build an optimizer with peak rate ``lr`` and its schedule, which restarts after ``steps_per_phase`` steps."""
     optimizer: torch.optim.Optimizer
