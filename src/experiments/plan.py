@@ -33,9 +33,7 @@ def build_steps(cfg: ExperimentConfig, overrides: SortedOverrides) -> list[Step]
     teaches = any(IMAGE_ONLY in need.soft_labels for need in needs.values()) and (
         cfg.tune or IMAGE_ONLY not in cfg.methods
     )
-    vectors_from = [
-        config.recommender.name for name, config in composed.items() if needs[name].vectors or needs[name].cf2label
-    ]
+    vectors_from = [config.recommender.name for name, config in composed.items() if needs[name].recommender]
     shared_fit = {**runs, "seed": sorted({config.recommender_seed for config in composed.values()})}
     with_alpha = [name for name in cfg.methods if needs[name].vectors and cfg.alphas]
     others = [name for name in cfg.methods if name not in with_alpha and name != IMAGE_ONLY]
