@@ -17,15 +17,13 @@ from src.errors import DataError
 
 # A pin's category is what most of its repins name; among equals, the first by name. Only those with a name have a vote.
 VOTES = """
-WITH named AS (SELECT item_id, name FROM repins LEFT JOIN names USING (label_id)),
-counts AS (SELECT item_id, name, count(*) AS n FROM named WHERE name IS NOT NULL GROUP BY ALL),
-ranked AS (
-    SELECT *, row_number() OVER (PARTITION BY item_id ORDER BY n DESC, name) AS place,
-        count(*) OVER (PARTITION BY item_id, n) > 1 AS tie
-    FROM counts),
-totals AS (SELECT item_id, count(*) AS n FROM named GROUP BY ALL)
-SELECT item_id, name, coalesce(ranked.n, 0) / totals.n AS agreement, coalesce(tie, false) AS tie
-FROM totals LEFT JOIN (FROM ranked WHERE place = 1) AS ranked USING (item_id) ORDER BY item_id
+WITH counts AS (SELECT item_id, name, count(*) AS n FROM repins LEFT JOIN names USING (label_id) GROUP BY ALL),
+votes AS (
+    SELECT item_id, first(name ORDER BY n DESC, name) FILTER (name IS NOT NULL) AS name,
+        max(n, 2) FILTER (name IS NOT NULL) AS most, sum(n) AS total
+    FROM counts GROUP BY item_id)
+SELECT item_id, name, coalesce(most[1], 0) / total AS agreement, coalesce(most[1] = most[2], false) AS tie
+FROM votes ORDER BY item_id
 """
 
 
