@@ -151,7 +151,6 @@ class TrainerConfig:
         "auto", "how devices work together", choices="auto | ddp | ddp_find_unused_parameters_true | ddp_spawn"
     )
     num_workers: int = option(0, "processes that make batches beside the training process", within="[0, inf)")
-    channels_last: bool = option(True, "memory layout of images: faster convolutions")
     compile: bool = option(False, "compile the backbone with torch.compile")
     progress_bar: bool = option(True, "show progress: a bar, and where the output is redirected, a line a minute")
 

@@ -76,7 +76,7 @@ def directory(pipeline, *overrides):
 def test_a_run_is_named_by_what_defines_its_result(shared_pipeline):
     base = directory(shared_pipeline, "method=mtl_uniform", "label_ratio=0.2")
     assert base.name.startswith("test_resnet-ratio0.2-alpha0.2-fold0-seed0-")
-    same = ["trainer.num_workers=2", "trainer.channels_last=false", "loggers=[tensorboard]", "force=true"]
+    same = ["trainer.num_workers=2", "loggers=[tensorboard]", "force=true"]
     assert directory(shared_pipeline, "method=mtl_uniform", "label_ratio=0.2", *same) == base
     for change in ("epochs=3", "seed=1", "fold=1", "mask_seed=1", "loss.distance=squared", "recommender.lr=0.02"):
         assert directory(shared_pipeline, "method=mtl_uniform", "label_ratio=0.2", change) != base

@@ -97,9 +97,7 @@ def _build(
         return MultitaskNetwork(None, heads, cfg.views), features.random_views, features.views
     image_features = ImageFeatures(cfg.backbone, cfg.image_size, cfg.seed)
     heads = Heads(image_features.n_features, n_targets, cf_size, scales=scales, **settings)
-    network = MultitaskNetwork(image_features, heads)
-    if cfg.trainer.channels_last:
-        network = network.to(memory_format=torch.channels_last)
+    network = MultitaskNetwork(image_features, heads).to(memory_format=torch.channels_last)  # faster convolutions
     if cfg.trainer.compile:
         image_features.backbone.compile()
     crops = RandomCrops(store, cfg.augmentation, cfg.image_size)

@@ -148,8 +148,7 @@ class MultitaskModule(lightning.LightningModule):
             seed = derive_seed(self._cfg.seed, "color", name, step, self.global_rank)
             if len(part):
                 augmented.append(color_augment(part, self._cfg.augmentation, torch.Generator().manual_seed(seed)))
-        layout = torch.channels_last if self._cfg.trainer.channels_last else torch.contiguous_format
-        return torch.cat(augmented).to(self.network.dtype, memory_format=layout)
+        return torch.cat(augmented).to(self.network.dtype, memory_format=torch.channels_last)
 
     def _auxiliary(self, cf_pred: Tensor, batch: dict[str, Any]) -> Tensor:
         """Unweighted auxiliary loss of the batch's items, [M']."""
