@@ -126,7 +126,6 @@ class ClassifierTrainingConfig(TrainingConfig):
         costs_time=True,
     )
     gradient_clip: float = setting(0.0, "largest gradient norm; 0: no clipping", within="[0, inf)")
-    ema_decay: float = setting(0.0, "of the averaged weights; 0: none", within="[0, 1)", names_run=CHANGED)
     early_stopping: int | None = setting(None, "epochs without gain; null: none", within="[1, inf)", names_run=CHANGED)
 
 

@@ -138,7 +138,7 @@ def test_a_value_of_the_wrong_type_is_answered_by_one_sentence_that_names_the_se
 
 
 def test_ranges_and_choices():
-    declared = settings_of(ClassifierTrainingConfig)["ema_decay"]
+    declared = settings_of(ClassifierTrainingConfig)["dropout"]
     assert [declared.permits(value) for value in (-0.1, 0.0, 0.999, 1.0)] == [False, True, True, False]
     assert settings_of(ClassifierTrainingConfig)["lr"].permits(None)
     assert setting(1, "x", choices="a | b").metadata["setting"].choices == ("a", "b")

@@ -1,11 +1,11 @@
-"""Callbacks: learning curves that survive a resume, checkpoints, averaged weights, early stopping."""
+"""Callbacks: learning curves that survive a resume, checkpoints, early stopping."""
 
 from pathlib import Path
 from typing import Any
 
 import lightning
 import pandas as pd
-from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from src.artifacts import CURVES_FILE
 from src.classifiers.training.module import SELECTION_METRIC, MultitaskModule
@@ -40,26 +40,20 @@ class CurveRecorder(Callback):
 
 
 def build_callbacks(cfg: ClassifierTrainingConfig, directory: Path) -> list[Callback]:
-    """Learning curves, checkpoints and, if the config sets them, averaged weights and early stopping.
+    """Learning curves, checkpoints and, if the config sets it, early stopping.
 
-    Each epoch's end saves the weights if they are the best, and all that a resume needs. With ``ema_decay`` validation
-    and the checkpoints' ``state_dict`` use the averaged weights.
+    Each epoch's end saves the weights if they are the best, and all that a resume needs.
 
     Raises:
         ConfigError: Early stopping would end the first of several phases.
     """
     callbacks: list[Callback] = []
-    if cfg.ema_decay:
-        callbacks.append(EMAWeightAveraging(decay=cfg.ema_decay))
     patience, n_phases = cfg.early_stopping, len(cfg.method.phases)
     if patience is not None:
         if n_phases > 1:
             raise ConfigError(f"early_stopping needs a method of one phase, but {cfg.method.name} has {n_phases}.")
         callbacks.append(EarlyStopping(SELECTION_METRIC, mode="max", patience=patience, check_on_train_epoch_end=True))
     common: dict[str, Any] = {"dirpath": directory, "enable_version_counter": False, "save_on_train_epoch_end": True}
-    weights_only = not cfg.ema_decay  # Lightning puts averaged weights into full checkpoints only
-    best = ModelCheckpoint(
-        filename="best", monitor=SELECTION_METRIC, mode="max", save_weights_only=weights_only, **common
-    )
+    best = ModelCheckpoint(filename="best", monitor=SELECTION_METRIC, mode="max", save_weights_only=True, **common)
     last = ModelCheckpoint(filename="last", **common)
     return [*callbacks, CurveRecorder(directory), best, last]  # the last checkpoint contains the best score
