@@ -22,7 +22,7 @@ INK, GREY, PALE = "#1A1A1A", "#6E6E6E", "#A6A6A6"
 HEIGHT = 330  # CSS pixels; both figures stand side by side in the README
 TEXT = {"font.family": "DejaVu Sans", "font.size": 9.4}  # 13 CSS pixels, 10 on a phone
 EXAMPLE = "1f353"  # strawberry
-METHODS = {"image_only": (INK, "o", -1), "mtl_uniform": (BLUE, "s", 0), "cf_distill": (ORANGE, "D", 1)}
+METHODS = {"image_only": (INK, "o", -1), "pseudo_label": (BLUE, "s", 0), "distill_prior": (ORANGE, "D", 1)}
 
 
 def draw_method(path: Path) -> None:
@@ -59,7 +59,7 @@ def draw_method(path: Path) -> None:
 def draw_label_ratio(path: Path) -> None:
     """Draw test mAP of three methods against the share of labelled images, from the published tables."""
     tables = {}
-    for table in (ROOT / "results" / "emoji" / "evaluation").glob("methods_*_ratio*.csv"):
+    for table in (ROOT / "results" / "emoji" / "evaluation" / "frozen").glob("methods_*_ratio*.csv"):
         tables[float(table.stem.rpartition("ratio")[2])] = pd.read_csv(table).set_index("method")
     ratios = sorted(tables)
     figure = Figure(figsize=(3.5, HEIGHT / 100))
@@ -73,7 +73,7 @@ def draw_label_ratio(path: Path) -> None:
         fill = np.where(hollow, "white", colour)
         axes.scatter(x, rows["mAP"].astype(float), s=28, marker=marker, color=fill, edgecolors=colour, lw=1.4, zorder=4)
         for yes, left, top, percent in zip(~hollow, x, rows["mAP_high"], rows["difference_percent"], strict=True):
-            if yes and method == "cf_distill":
+            if yes and method == "distill_prior":
                 axes.text(left, top + 0.006, f"+{percent:.0f} %", color=colour, ha="center", va="bottom", weight="bold")
         axes.text(124, rows["mAP"].iloc[-1] + 0.026 * place, method, color=colour, va="center", weight="bold")
     axes.set(xscale="log", xlim=(8.3, 116), ylim=(0.18, 0.555))
