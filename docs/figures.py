@@ -74,9 +74,11 @@ def draw_label_ratio(path: Path) -> None:
         axes.scatter(x, rows["mAP"].astype(float), s=28, marker=marker, color=fill, edgecolors=colour, lw=1.4, zorder=4)
         for yes, left, top, percent in zip(~hollow, x, rows["mAP_high"], rows["difference_percent"], strict=True):
             if yes and method == "distill_prior":
-                axes.text(left, top + 0.006, f"+{percent:.0f} %", color=colour, ha="center", va="bottom", weight="bold")
-        axes.text(124, rows["mAP"].iloc[-1] + 0.026 * place, method, color=colour, va="center", weight="bold")
-    axes.set(xscale="log", xlim=(8.3, 116), ylim=(0.18, 0.555))
+                where = {"ha": "right", "va": "bottom", "weight": "bold"}
+                axes.text(1.07 * left, top + 0.005, f"+{percent:.0f} %", color=colour, **where)
+        middle = np.mean([tables[ratios[-1]].loc[name, "mAP"] for name in METHODS])
+        axes.text(124, middle + 0.028 * place, method, color=colour, va="center", weight="bold")
+    axes.set(xscale="log", xlim=(5, 116), ylim=(0.2, 0.6))
     axes.set_xticks([100 * ratio for ratio in ratios], [f"{100 * ratio:.0f} %" for ratio in ratios])
     axes.set_yticks([0.2, 0.3, 0.4, 0.5], [".2", ".3", ".4", ".5"])
     axes.xaxis.set_minor_locator(NullLocator())
