@@ -62,6 +62,7 @@ def draw_label_ratio(path: Path) -> None:
     for table in (ROOT / "results" / "emoji" / "evaluation" / "frozen").glob("methods_*_ratio*.csv"):
         tables[float(table.stem.rpartition("ratio")[2])] = pd.read_csv(table).set_index("method")
     ratios = sorted(tables)
+    middle = np.mean([tables[ratios[-1]].loc[method, "mAP"] for method in METHODS])
     figure = Figure(figsize=(3.5, HEIGHT / 100))
     axes = figure.add_axes((0.105, 0.145, 0.60, 0.745))
     for method, (colour, marker, place) in METHODS.items():
@@ -74,9 +75,8 @@ def draw_label_ratio(path: Path) -> None:
         axes.scatter(x, rows["mAP"].astype(float), s=28, marker=marker, color=fill, edgecolors=colour, lw=1.4, zorder=4)
         for yes, left, top, percent in zip(~hollow, x, rows["mAP_high"], rows["difference_percent"], strict=True):
             if yes and method == "distill_prior":
-                where = {"ha": "right", "va": "bottom", "weight": "bold"}
-                axes.text(1.07 * left, top + 0.005, f"+{percent:.0f} %", color=colour, **where)
-        middle = np.mean([tables[ratios[-1]].loc[name, "mAP"] for name in METHODS])
+                text = f"+{percent:.0f} %"
+                axes.text(1.07 * left, top + 0.005, text, color=colour, ha="right", va="bottom", weight="bold")
         axes.text(124, middle + 0.028 * place, method, color=colour, va="center", weight="bold")
     axes.set(xscale="log", xlim=(5, 116), ylim=(0.2, 0.6))
     axes.set_xticks([100 * ratio for ratio in ratios], [f"{100 * ratio:.0f} %" for ratio in ratios])

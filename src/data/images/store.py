@@ -2,8 +2,10 @@
 
 import hashlib
 import logging
+import threading
 import time
 import warnings
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -157,18 +159,25 @@ def write_store(directory: Path, images: pd.DataFrame, cfg: DatasetConfig, num_w
     started, size = time.monotonic(), 0
     paths = sorted(set(images["path"]))
 
+    current, warned = threading.local(), defaultdict[str, list[str]](list)
+
     def decode(path: str) -> DecodedImage | str:
+        current.path = path
         try:
             return encode(source.read(path), cfg)
         except RefusedImageError as reason:
             return str(reason)
 
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        warned[str(message)].append(getattr(current, "path", "another file"))
+
     decoded = progress(map_in_order(decode, paths, num_workers or n_cores()), "images", len(paths))
     with (
         atomic_path(directory / PIXELS_FILE) as temporary,
         temporary.open("wb") as stream,
-        warnings.catch_warnings(action="ignore"),  # of metadata; what makes an image unusable is in the report
+        warnings.catch_warnings(action="always"),
     ):
+        warnings.showwarning = show
         for _, image in decoded:
             if isinstance(image, str):
                 rows.append((image, None, None, None, None))
@@ -177,6 +186,8 @@ def write_store(directory: Path, images: pd.DataFrame, cfg: DatasetConfig, num_w
             if image.digest not in place:
                 place[image.digest] = (size, *image.pixels.shape[:2])
                 size += stream.write(image.pixels.tobytes())
+    for message, of_files in warned.items():
+        logger.warning("%d image(s), such as %s: %s", len(of_files), of_files[0], message)
     files = pd.DataFrame(rows, pd.Index(paths, dtype=object), FILE_COLUMNS, dtype=object)
     stored = (
         images.assign(digest=images["path"].map(files["digest"]))

@@ -36,10 +36,15 @@ class PresortedScores:
     """Predictions whose items are sorted within each class once, to be weighted in many ways afterwards."""
 
     def __init__(self, targets: np.ndarray, scores: np.ndarray) -> None:
-        """Sort the items of each class; both as ``metrics`` takes them, (n_items, n_classes)."""
+        """Sort the items of each class.
+
+        Args:
+            targets: Multi-hot labels, (n_items, n_classes), 0 or 1.
+            scores: Same shape, finite; only their order within a class matters.
+        """
         targets, scores = check_predictions(targets, scores)
-        n_items, n_classes = targets.shape
-        width = max(1, _ENTRIES_PER_BLOCK // n_items)
+        self.n_items, n_classes = targets.shape
+        width = max(1, _ENTRIES_PER_BLOCK // self.n_items)
         parts = [slice(start, start + width) for start in range(0, n_classes, width)]
         self._blocks = [_presort(targets[:, part], scores[:, part]) for part in parts if targets[:, part].any()]
 
@@ -52,6 +57,7 @@ class PresortedScores:
         Returns:
             (n_replicates,) float64; NaN where no positive of any class has weight.
         """
+        self._check(weights)
         sums, counts = np.zeros(len(weights)), np.zeros(len(weights))
         for start in range(0, len(weights), _REPLICATES_AT_ONCE):
             rows = slice(start, min(start + _REPLICATES_AT_ONCE, len(weights)))
@@ -65,6 +71,18 @@ class PresortedScores:
                 sums[rows] += np.where(defined, values, 0.0).sum(axis=0)
                 counts[rows] += defined.sum(axis=0)
         return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+    def _check(self, weights: np.ndarray) -> None:
+        if weights.ndim != 2 or weights.shape[1] != self.n_items:
+            raise ValueError(
+                f"Expected weights of shape (n_replicates, {self.n_items}), but got {weights.shape}; "
+                "give one weight for each item that was sorted."
+            )
+        if weights.dtype.kind not in "biu" or (weights.dtype.kind == "i" and weights.size and weights.min() < 0):
+            raise ValueError(
+                f"Expected non-negative integer weights, but got {weights.dtype} with minimum {weights.min()}; "
+                "a weight says how often an item occurs."
+            )
 
 
 def _presort(targets: np.ndarray, scores: np.ndarray) -> _ClassBlock:

@@ -1,5 +1,7 @@
 import pickle
 import shutil
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -7,7 +9,7 @@ import pytest
 from PIL import Image
 
 from src.config.datasets import TabularConfig
-from src.data.images.store import INDEX_FILE, PIXELS_FILE, ImageStore, write_store
+from src.data.images.store import INDEX_FILE, PIXELS_FILE, ImageStore, encode, write_store
 from src.errors import ArtifactError
 
 
@@ -62,6 +64,20 @@ def test_same_content_is_stored_once(store, tmp_path):
 def test_unknown_ids_are_named(store):
     with pytest.raises(ArtifactError, match=r"2 item\(s\) have no image in .*: 6, zzz"):
         store.ranges(["1", "6", "zzz"])
+
+
+def test_warnings_of_decoders_name_the_file(cfg, tmp_path, caplog, monkeypatch):
+    exact = Path(cfg.images_dir, "exact.png").read_bytes()
+
+    def noisy(content, cfg):
+        if content != exact:
+            warnings.warn("odd metadata", stacklevel=1)
+        return encode(content, cfg)
+
+    monkeypatch.setattr("src.data.images.store.encode", noisy)
+    images = pd.DataFrame({"item_id": ["1", "2", "3"], "path": ["exact.png", "tall.png", "wide.png"]})
+    write_store(tmp_path / "store", images, cfg, num_workers=1)
+    assert "2 image(s), such as tall.png: odd metadata" in caplog.text
 
 
 def test_number_of_workers_changes_no_byte(cfg, tmp_path):

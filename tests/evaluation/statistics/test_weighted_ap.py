@@ -69,3 +69,16 @@ def test_weights_beyond_sixteen_bits_are_summed_exactly():
     # AP depends on ratios of weights only
     large, small = (average_precisions(targets, scores, factor * weights) for factor in (10_000, 1))
     np.testing.assert_allclose(large, small, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (np.ones((2, 3), dtype=int), r"shape \(n_replicates, 2\), but got \(2, 3\)"),
+        (np.ones((1, 2)), "non-negative integer weights, but got float64"),
+        (np.array([[1, -1]]), "non-negative integer weights, but got int64 with minimum -1"),
+    ],
+)
+def test_wrong_weights_are_refused(weights, message):
+    with pytest.raises(ValueError, match=message):
+        PresortedScores(np.eye(2), np.eye(2)).mean_average_precision(weights)
