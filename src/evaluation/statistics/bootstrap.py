@@ -44,6 +44,9 @@ def paired_bootstrap(folds: Sequence[PairedFold], *, rng: np.random.Generator, n
     Returns:
         Mean difference candidate - baseline and its interval, see ``estimate``.
 
+    Raises:
+        ValueError: ``n_resamples`` < 2 or predictions that no mAP is defined for.
+
     Source: Efron & Tibshirani (1993), ch. 13.
     """
     differences = []
@@ -71,6 +74,8 @@ def resample_map(
     Returns:
         (1 + n_resamples,): the observed value, then the replicates; NaN where one holds no positive label.
     """
+    if n_resamples < 2:
+        raise ValueError(f"Expected n_resamples of at least 2, but got {n_resamples}; 10000 is the default.")
     compute = PresortedScores(targets, scores).mean_average_precision
     observed = [np.ones((1, len(targets)), dtype=np.int64)]
     draws = draw_group_counts(image_group, n_resamples, np.random.default_rng(seed))

@@ -57,8 +57,13 @@ def paired_randomization_test(
     Returns:
         The two-sided p-value of the mAP difference, mean over folds of the mean over seeds.
 
+    Raises:
+        ValueError: ``n_permutations``, beside the observed assignment, < 1, or predictions without a defined mAP.
+
     Source: Smucker, Allan & Carterette (2007); p-value as Phipson & Smyth (2010), never 0.
     """
+    if n_permutations < 1:
+        raise ValueError(f"Expected n_permutations of at least 1, but got {n_permutations}; 10000 is the default.")
     groups = np.unique(np.concatenate([fold.image_group for fold in folds]))
     # Swaps are kept packed, eight groups to a byte; the first row is the observed assignment.
     if len(groups) < n_permutations.bit_length():  # 2 ** n_groups <= n_permutations, without overflow

@@ -119,3 +119,9 @@ def test_intervals_cover_the_true_values(prevalence):
         single = estimate(np.mean(runs, axis=0), lowest=0.0)
         covered += [difference.low <= new - old <= difference.high, single.low <= old <= single.high]
     assert ((covered / n_simulations >= 0.93) & (covered / n_simulations <= 0.97)).all(), covered / n_simulations
+
+
+def test_wrong_arguments_are_refused():
+    fold = simulate_fold(np.random.default_rng(0))
+    with pytest.raises(ValueError, match="n_resamples of at least 2, but got 1"):
+        paired_bootstrap([fold], rng=np.random.default_rng(0), n_resamples=1)

@@ -196,3 +196,8 @@ def test_the_level_holds_at_the_margin_and_power_is_high_at_zero(true, low, high
         estimate = difference(of_folds.mean(), spread / np.sqrt(n_folds))
         rejected.append(equivalence(estimate, 0.5, t_test).p_value < 0.05)
     assert low <= np.mean(rejected) <= high
+
+
+def test_no_permutation_is_refused():
+    with pytest.raises(ValueError, match="n_permutations of at least 1, but got 0"):
+        paired_randomization_test([_tiny_fold(0, 3)], rng=np.random.default_rng(0), n_permutations=0)
